@@ -1,0 +1,301 @@
+"""Sizes: what each network is made of, and the presets.
+
+Room: config (floor 2). Data only: no torch, no files. A preset is a function that returns a
+``ModelConfig``, by ``replace`` of a smaller one where it can.
+Source: the paper's sizes are its Table 1 (planner width 4096, denoiser width 1024); heads, patch
+and the low resolution are not printed there and are our choices (32 and 16 heads, patch 2, 256).
+``tiny`` and ``nano`` are ours.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal, Self, TypeVar
+
+from mardini_cli.errors import ConfigError
+
+T = TypeVar("T")
+
+SCHEDULE_LENGTH = 1000
+"""Noise levels of the training schedule (paper: not printed; Emu Video)."""
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build a config dataclass from a mapping, strictly.
+
+    Nested dataclasses are built from nested mappings, lists become tuples.
+
+    Raises:
+        ConfigError: a key that the config does not have, or one that it needs and lacks.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=2) or sorted(fields)
+            raise ConfigError(
+                f"unknown key '{key}' in {where}",
+                needed=f"one of its {len(fields)} keys",
+                do=f"did you mean {' or '.join(near)}?",
+            )
+    built = {
+        key: _built(fields[key].type, value, f"{where}: {key}") for key, value in values.items()
+    }
+    try:
+        return cls(**built)
+    except TypeError as error:
+        raise ConfigError(f"{where} lacks a key", needed=str(error), do="add it") from error
+
+
+def _built(kind: Any, value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        nested = next(t for t in (kind, *getattr(kind, "__args__", ())) if t is not type(None))
+        return from_mapping(nested, value, where)
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannerConfig:
+    """The heavy network: low resolution, all frames of a window, once a window (paper 3)."""
+
+    width: int
+    depth: int
+    heads: int
+    mlp: int
+    """Hidden width of the two-matrix MLP."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DenoiserConfig:
+    """The light network: full resolution, once a sampling step (paper 4)."""
+
+    width: int
+    depth: int
+    heads: int
+    mlp: int
+    attention: Literal["st", "t"] = "st"
+    """Second layer of a block: spatio-temporal, or temporal (one place over all frames)."""
+    patch: int = 2
+    """Latent rows and columns in one token."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VaeConfig:
+    """Picture latents: an AutoencoderKL with f8 and 16 channels, in the diffusers layout."""
+
+    widths: tuple[int, ...] = (128, 256, 512, 512)
+    """Channels at 1/1, 1/2, 1/4, 1/8."""
+    blocks: int = 2
+    """Residual blocks a level in the encoder; the decoder has one more."""
+    groups: int = 32
+    """Groups of each group norm."""
+    latent_channels: int = 16
+    mean: tuple[float, ...] = (0.0,) * 16
+    """Per-channel mean of the latents, measured on training frames."""
+    std: tuple[float, ...] = (1.0,) * 16
+    """Per-channel standard deviation of the latents."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuidedConfig:
+    """Motion latents: a decoder that warps the given frames (ours)."""
+
+    widths: tuple[int, int, int, int] = (32, 64, 96, 128)
+    """Channels of the given frames' features at 1/2, 1/4, 1/8, 1/16."""
+    hidden: tuple[int, int, int, int] = (48, 80, 112, 128)
+    """Channels of the refining blocks at 1/2, 1/4, 1/8, 1/16."""
+    radius: int = 4
+    """Reach of the matching volume at 1/8 and 1/16, in cells of that level."""
+    latent_channels: int = 4
+    mean: tuple[float, ...] = (0.0,) * 4
+    std: tuple[float, ...] = (1.0,) * 4
+    prior: Literal["dis", "none"] = "dis"
+    """Flow between given frames that the decoder starts from."""
+    signal_rows: int = 8
+    """Rows and columns of the planner's grid for a square frame."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """One model: planner, denoiser and autoencoder that fit together."""
+
+    preset: str
+    window: int
+    """Slots of a window: the most frames that the model sees at once."""
+    planner: PlannerConfig
+    denoiser: DenoiserConfig
+    vae: VaeConfig | None = None
+    guided: GuidedConfig | None = None
+    low_resolution: int = 256
+    """Short side of the planner's frames with picture latents, pixels (paper 3.4)."""
+    identity: Literal["token", "frame"] = "token"
+    """What a given frame's token attends to: itself (reading A) or its frame (reading B)."""
+    positions: Literal["real", "counted"] = "real"
+    """Real-valued time and whole-frame coordinates, or the paper's [NEXT] and counted ones."""
+
+    def __post_init__(self) -> None:
+        if (self.vae is None) == (self.guided is None):
+            raise ConfigError(
+                f"preset {self.preset} has {'no' if self.vae is None else 'two'} autoencoders",
+                needed="exactly one of vae and guided",
+                do="remove or add one of the two tables",
+            )
+        for name, network in (("planner", self.planner), ("denoiser", self.denoiser)):
+            if network.width % network.heads or (network.width // network.heads) % 4:
+                raise ConfigError(
+                    f"{name}: width {network.width} over {network.heads} heads",
+                    needed="heads that divide the width into multiples of 4",
+                    do="change heads",
+                )
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of one latent."""
+        return self.guided.latent_channels if self.guided else self._vae.latent_channels
+
+    @property
+    def planner_channels(self) -> int:
+        """Channels of one planner token before embedding."""
+        if self.guided:
+            return self.guided.widths[-1] + 4  # features, flow to the given frames beside it
+        return self.latent_channels * self.denoiser.patch**2
+
+    @property
+    def reference_channels(self) -> int:
+        """Channels of one given frame's token, as the denoiser reads it before embedding."""
+        if self.guided:
+            return self.guided.widths[-1]
+        return self.latent_channels * self.denoiser.patch**2
+
+    @property
+    def noisy_channels(self) -> int:
+        """Channels of one made frame's token, as the denoiser reads it before embedding."""
+        noisy = self.latent_channels * self.denoiser.patch**2
+        return noisy + (2 * self.guided.widths[-1] + 6 if self.guided else 0)
+
+    @property
+    def _vae(self) -> VaeConfig:
+        assert self.vae is not None
+        return self.vae
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "config") -> Self:
+        """Build from ``config.json`` or TOML; unknown keys are named with their neighbours."""
+        return from_mapping(cls, values, where)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``config.json``."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplerConfig:
+    """How frames are made. One field a flag: ``steps`` is ``--steps``."""
+
+    steps: int = 0
+    """DDIM steps, 0 to SCHEDULE_LENGTH; 0 decodes without a latent."""
+    guidance: float = 1.0
+    """Weight of the signal against the null signal; 1 switches guidance off."""
+    seed: int = 0
+    """Same seed, settings and device: same frames, however the work is batched."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.steps <= SCHEDULE_LENGTH:
+            raise ConfigError(
+                f"steps = {self.steps}",
+                needed=f"0 to {SCHEDULE_LENGTH}",
+                do="try --steps 8",
+            )
+        if self.seed < 0:
+            raise ConfigError(f"seed = {self.seed}", needed="0 or more", do="drop the sign")
+
+
+def nano() -> ModelConfig:
+    """For tests: under a million parameters, motion latents."""
+    return ModelConfig(
+        preset="nano",
+        window=9,
+        planner=PlannerConfig(width=32, depth=2, heads=2, mlp=64),
+        denoiser=DenoiserConfig(width=32, depth=2, heads=2, mlp=64),
+        guided=GuidedConfig(widths=(8, 8, 16, 16), hidden=(8, 8, 16, 16), radius=2, signal_rows=4),
+    )
+
+
+def nano_vae() -> ModelConfig:
+    """For tests: under a million parameters, picture latents."""
+    return replace(
+        nano(),
+        preset="nano-vae",
+        guided=None,
+        vae=VaeConfig(widths=(8, 8, 16, 16), blocks=1, groups=4),
+        low_resolution=32,
+    )
+
+
+def tiny() -> ModelConfig:
+    """The default weights: motion latents, 9 slots."""
+    return ModelConfig(
+        preset="tiny",
+        window=9,
+        planner=PlannerConfig(width=256, depth=6, heads=4, mlp=768),
+        denoiser=DenoiserConfig(width=256, depth=6, heads=4, mlp=1024),
+        guided=GuidedConfig(),
+    )
+
+
+def s_st() -> ModelConfig:
+    """MarDini-S/ST of the paper's Table 1."""
+    return ModelConfig(
+        preset="s-st",
+        window=9,
+        planner=PlannerConfig(width=4096, depth=8, heads=32, mlp=4096),
+        denoiser=DenoiserConfig(width=1024, depth=8, heads=16, mlp=4096, attention="st"),
+        vae=VaeConfig(),
+    )
+
+
+def l_st() -> ModelConfig:
+    """MarDini-L/ST of the paper's Table 1."""
+    return replace(
+        s_st(), preset="l-st", planner=PlannerConfig(width=4096, depth=16, heads=32, mlp=8192)
+    )
+
+
+def s_t() -> ModelConfig:
+    """MarDini-S/T of the paper's Table 1."""
+    small = s_st()
+    return replace(
+        small, preset="s-t", window=17, denoiser=replace(small.denoiser, attention="t")
+    )
+
+
+def l_t() -> ModelConfig:
+    """MarDini-L/T of the paper's Table 1."""
+    return replace(s_t(), preset="l-t", planner=l_st().planner)
+
+
+PRESETS: Mapping[str, Callable[[], ModelConfig]] = MappingProxyType(
+    {
+        "nano": nano,
+        "nano-vae": nano_vae,
+        "tiny": tiny,
+        "s-st": s_st,
+        "l-st": l_st,
+        "s-t": s_t,
+        "l-t": l_t,
+    }
+)
+
+
+def preset(name: str) -> ModelConfig:
+    """Look a preset up by its name.
+
+    Raises:
+        ConfigError: no preset of this name.
+    """
+    if name not in PRESETS:
+        raise ConfigError(
+            f"unknown preset '{name}'", needed=f"one of {', '.join(PRESETS)}", do="choose one"
+        )
+    return PRESETS[name]()

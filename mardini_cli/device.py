@@ -1,0 +1,80 @@
+"""Hardware facts, and the one place where device and number type are chosen.
+
+Room: device (floor 1). Torch is imported late, so that ``--help`` stays quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mardini_cli.errors import DeviceError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("auto", "fp32", "bf16", "fp16")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Turn ``--device`` into a device that is there.
+
+    Args:
+        name: ``auto`` (CUDA, then MPS, then CPU), or any torch device such as ``cuda:1``.
+
+    Raises:
+        UsageError: no device has such a name.
+        DeviceError: this machine has no such device.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cpu" and torch.backends.mps.is_available():
+            name = "mps"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(
+            f"unknown device '{name}'", needed="auto, cpu, cuda, cuda:N or mps", do="choose one"
+        ) from error
+    missing = {
+        "cuda": lambda: not torch.cuda.is_available()
+        or (device.index or 0) >= torch.cuda.device_count(),
+        "mps": lambda: not torch.backends.mps.is_available(),
+    }.get(device.type, lambda: device.type != "cpu")()
+    if missing:
+        raise DeviceError(
+            f"no {name} device on this machine", needed="one that torch sees", do="try --device cpu"
+        )
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Turn ``--dtype`` into the number type that the networks run in.
+
+    ``auto`` is bfloat16 where the device computes in it faster, float32 elsewhere.
+
+    Raises:
+        UsageError: unknown name, or float16 on a CPU (a hundred times slower there).
+    """
+    import torch
+
+    if name == "auto":
+        return torch.bfloat16 if _bfloat16_pays(device) else torch.float32
+    if name not in DTYPES:
+        raise UsageError(f"unknown dtype '{name}'", needed=" or ".join(DTYPES), do="choose one")
+    if name == "fp16" and device.type == "cpu":
+        raise UsageError(
+            "fp16 on a CPU runs a hundred times slower", needed="bf16 or fp32", do="use --dtype bf16"
+        )
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def _bfloat16_pays(device: torch.device) -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # The question is private in torch, hence the guard; without an answer float32 is right.
+    asks = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and bool(asks and asks())

@@ -1,0 +1,163 @@
+"""Numbers and types that everyone shares: exit codes and the one tree of errors.
+
+Room: errors (floor 0). Knows nothing of the other rooms.
+
+    MardiniError
+    ├── UsageError                 exit 2: wrong words on the command line or in a config
+    │   ├── ConfigError
+    │   └── FactorError
+    ├── InputError                 what was given cannot be used
+    │   ├── MissingFileError
+    │   ├── NotMediaError
+    │   ├── NoVideoError
+    │   ├── TooFewFramesError
+    │   └── DamagedMediaError
+    ├── OutputError                what was asked for cannot be written
+    │   ├── OutputExistsError
+    │   ├── OutputIsInputError
+    │   ├── UnwritableError
+    │   └── EncoderError
+    ├── WeightsError               weights missing, of another shape, or damaged
+    ├── DeviceError                this machine lacks what was asked for
+    ├── MadeFrameError             the model made something that is no picture
+    └── ShapeError                 a tensor of the wrong shape at a room's door
+"""
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the process tells the shell."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class MardiniError(Exception):
+    """One line for the user: what was found, what is needed, what to do.
+
+    ``cli.app.main`` alone catches it. A plain ``ValueError`` stays a bug with a traceback.
+    """
+
+    code: ClassVar[str] = "error"  # stable: printed by --json, listed in the docs
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+    def __init__(self, found: str, needed: str, do: str) -> None:
+        super().__init__(found, needed, do)  # all in args: survives pickling between workers
+        self.found, self.needed, self.do = found, needed, do
+
+    def __str__(self) -> str:
+        return f"{self.found}; needs {self.needed}; {self.do}"
+
+
+class UsageError(MardiniError):
+    """Wrong words: an option or a setting that cannot mean anything."""
+
+    code = "usage"
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(UsageError):
+    """A setting out of range, unknown, or at odds with another."""
+
+    code = "config"
+
+
+class FactorError(UsageError):
+    """A factor that makes no frames."""
+
+    code = "factor"
+
+
+class InputError(MardiniError):
+    """What was given cannot be used."""
+
+    code = "input"
+
+
+class MissingFileError(InputError):
+    """The path names nothing that can be read."""
+
+    code = "missing-file"
+
+
+class NotMediaError(InputError):
+    """The file is no film or picture that FFmpeg knows."""
+
+    code = "not-media"
+
+
+class NoVideoError(InputError):
+    """The file has streams, but none of pictures."""
+
+    code = "no-video"
+
+
+class TooFewFramesError(InputError):
+    """The clip has nothing to make frames between."""
+
+    code = "too-few-frames"
+
+
+class DamagedMediaError(InputError):
+    """The file opens, but decoding it fails."""
+
+    code = "damaged-media"
+
+
+class OutputError(MardiniError):
+    """What was asked for cannot be written."""
+
+    code = "output"
+
+
+class OutputExistsError(OutputError):
+    """A file stands where the result should go."""
+
+    code = "output-exists"
+
+
+class OutputIsInputError(OutputError):
+    """Input and output are the same file."""
+
+    code = "output-is-input"
+
+
+class UnwritableError(OutputError):
+    """The folder, the disk or the container refuses the result."""
+
+    code = "unwritable"
+
+
+class EncoderError(OutputError):
+    """No encoder takes this picture into this container."""
+
+    code = "encoder"
+
+
+class WeightsError(MardiniError):
+    """Weights missing, of another shape, or damaged."""
+
+    code = "weights"
+
+
+class DeviceError(MardiniError):
+    """This machine lacks what was asked for."""
+
+    code = "device"
+
+
+class MadeFrameError(MardiniError):
+    """The model made something that is no picture (NaN or infinity)."""
+
+    code = "made-frame"
+
+
+class ShapeError(MardiniError):
+    """A tensor of the wrong shape at a room's door."""
+
+    code = "shape"

@@ -1,0 +1,67 @@
+"""What happened, as data: the events that ``api`` yields and ``cli.screen`` draws.
+
+Room: events (floor 1). Frozen dataclasses; times are ``Fraction`` seconds, sizes bytes.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """The whole job, before a frame is decoded."""
+
+    source: Path
+    output: Path
+    task: str
+    given: int
+    """Frames that the user has."""
+    made: int
+    """Frames that the model will make."""
+    windows: int
+    width: int
+    height: int
+    start: Fraction
+    """Time of the first frame, seconds."""
+    end: Fraction
+    """Time of the last frame, seconds."""
+    steps: int
+    seed: int
+    weights: str
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Frames written so far."""
+
+    done: int
+    total: int
+    elapsed: float
+    """Seconds since the work began."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Warned:
+    """Something a person should know, and that did not stop the work."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """The file stands under its name."""
+
+    output: Path
+    frames: int
+    made: int
+    duration: Fraction
+    """From the first frame's time to the end of the last frame, seconds."""
+    elapsed: float
+    size: int
+    """Bytes on disk."""
+
+
+Event = Planned | Progress | Warned | Finished

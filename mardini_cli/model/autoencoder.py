@@ -1,0 +1,88 @@
+"""Frames to latents and back: the one interface of both autoencoders.
+
+Room: model. Knows no sampler and no files. ``vae.Vae`` (picture latents, the paper's way) and
+``guided.Guided`` (motion latents, ours) fill it in; ``mardini.MarDini`` holds either.
+
+Dimension key
+    b  windows in the batch       f  slots of a window        g  given, m  made slots (g + m = f)
+    n  tokens of a frame          c  channels                 h, w  pixels, or latent rows, columns
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from mardini_cli.model.positions import Grid
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Given:
+    """What the model knows of a window before it makes a frame; worked out once a window.
+
+    A subclass carries what its autoencoder needs besides.
+    """
+
+    mask: Tensor
+    """``b f`` bool, True = to be made; every window of the batch makes as many."""
+    times: Tensor
+    """``b f`` float32, real-valued positions in the window; 1 = the usual step between slots."""
+    size: tuple[int, int]
+    """Height and width of the frames, pixels."""
+    planner_tokens: Tensor
+    """``b f n c``: what the planner reads at given slots; zero at made ones."""
+    planner_grid: Grid
+    reference_tokens: Tensor
+    """``b f n c``: given frames as the denoiser reads them, at t = 0; zero at made slots."""
+    token_grid: Grid
+    latent_shape: tuple[int, int, int]
+    """Channels, rows and columns of one made frame's latent."""
+
+
+class Autoencoder(nn.Module):
+    """Frames to latents and back."""
+
+    @abstractmethod
+    def look(self, frames: Tensor, mask: Tensor, times: Tensor) -> Given:
+        """Work out what the given frames tell.
+
+        Args:
+            frames: the given frames alone, in slot order, ``b g 3 h w``, RGB in [0, 1].
+            mask: ``b f`` bool, True = to be made.
+            times: ``b f`` float, real-valued positions.
+        """
+
+    @abstractmethod
+    def encode(self, made: Tensor, given: Given) -> tuple[Tensor, Tensor]:
+        """Tell the true made frames in latents (training only).
+
+        Args:
+            made: ``b m 3 h w``, RGB in [0, 1].
+
+        Returns:
+            Mean and log-variance of the latents, each ``b m c h w``, not normalised.
+        """
+
+    @abstractmethod
+    def noisy_tokens(self, latent: Tensor, given: Given) -> Tensor:
+        """What the denoiser reads at made slots: ``b m c h w`` to ``b m n c``."""
+
+    @abstractmethod
+    def decode(
+        self, latent: Tensor | None, level: Tensor | None, given: Given, signal: Tensor | None
+    ) -> Tensor:
+        """Paint the made frames.
+
+        Args:
+            latent: normalised, ``b m c h w``; None decodes without (motion latents only).
+            level: ``b``, how noisy the latent is: 0 clean, 1 pure noise. None with no latent.
+            given: what ``look`` found.
+            signal: the planner's signal ``b f n d``, where the decoder reads it; may be None.
+
+        Returns:
+            ``b m 3 h w``, RGB, not clamped.
+        """
+
+    @abstractmethod
+    def normalise(self, latent: Tensor) -> Tensor:
+        """Scale latents to zero mean and unit variance a channel, by the stored statistics."""
