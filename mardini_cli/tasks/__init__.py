@@ -1,0 +1,1 @@
+"""What is given and what is made, for each task; pure arithmetic on times."""

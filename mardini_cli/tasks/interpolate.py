@@ -1,0 +1,114 @@
+"""Interpolation: every frame of a clip is given, and the frames between them are made.
+
+Room: tasks. Pure arithmetic on times: no torch, no numpy, no files.
+"""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+from mardini_cli.errors import ConfigError, DamagedMediaError, FactorError, TooFewFramesError
+from mardini_cli.tasks.plan import Plan, Slot, Window
+
+SMALLEST_FACTOR = 2
+LARGEST_FACTOR = 64
+SMALLEST_WINDOW = 3
+"""Two given frames and one made between them."""
+
+
+def check_factor(factor: int) -> None:
+    """Refuse a factor that makes no frames, or more than anyone can want.
+
+    Raises:
+        FactorError: not from 2 to 64.
+    """
+    if not SMALLEST_FACTOR <= factor <= LARGEST_FACTOR:
+        raise FactorError(
+            f"factor {factor}",
+            needed=f"{SMALLEST_FACTOR} to {LARGEST_FACTOR}",
+            do="try --factor 2 for twice as many frames",
+        )
+
+
+def interpolate(times: Sequence[Fraction], factor: int, size: int) -> Plan:
+    """Plan ``factor - 1`` made frames in every gap between two given frames.
+
+    Made frames stand at exact subdivisions of their own gap, so uneven times stay exact. A window
+    holds as many whole gaps as fit; where not even one fits, the gap is shared out evenly over
+    windows that each hold both of its ends. Either way a made frame's nearest given frames on
+    both sides are in its window.
+
+    Args:
+        times: when each given frame is shown, seconds, growing.
+        factor: from 2 to 64; n frames become (n - 1) * factor + 1.
+        size: the most slots of a window.
+
+    Raises:
+        FactorError: the factor is out of range.
+        ConfigError: a window of this size cannot hold a made frame between two given ones.
+        TooFewFramesError: there is no gap.
+        DamagedMediaError: a frame is not shown after the one before it. This is the one place
+            where such times are met: they are refused, since no frame lies between.
+    """
+    check_factor(factor)
+    _check_size(size)
+    _check_times(times)
+    slots = tuple(_slots(times, factor))
+    spans = _whole_gaps(len(slots), factor, size) or _shared_gaps(len(slots), factor, size)
+    windows = tuple(Window(tuple(slots[place] for place in span)) for span in spans)
+    return Plan(task="interpolate", slots=slots, windows=windows)
+
+
+def _slots(times: Sequence[Fraction], factor: int) -> Iterator[Slot]:
+    for number, (left, right) in enumerate(pairwise(times)):
+        step = (right - left) / factor
+        yield Slot(number * factor, left, number)
+        for part in range(1, factor):
+            yield Slot(number * factor + part, left + part * step, None)
+    last = len(times) - 1
+    yield Slot(last * factor, times[last], last)
+
+
+def _whole_gaps(count: int, factor: int, size: int) -> list[Sequence[int]]:
+    """Places of each window, windows sharing their border frames; empty if no gap fits."""
+    reach = (size - 1) // factor * factor
+    if not reach:
+        return []
+    return [range(start, min(start + reach, count - 1) + 1) for start in range(0, count - 1, reach)]
+
+
+def _shared_gaps(count: int, factor: int, size: int) -> list[Sequence[int]]:
+    """Places of each window where a gap has more made frames than a window has room for."""
+    parts = -(-(factor - 1) // (size - 2))  # as few windows a gap as possible
+    borders = [1 + (factor - 1) * part // parts for part in range(parts + 1)]
+    return [
+        (left, *range(left + first, left + end), left + factor)
+        for left in range(0, count - 1, factor)
+        for first, end in pairwise(borders)
+    ]
+
+
+def _check_size(size: int) -> None:
+    if size < SMALLEST_WINDOW:
+        raise ConfigError(
+            f"window of {size} slots",
+            needed=f"at least {SMALLEST_WINDOW} to interpolate",
+            do="use a model with a larger window",
+        )
+
+
+def _check_times(times: Sequence[Fraction]) -> None:
+    if len(times) < 2:
+        raise TooFewFramesError(
+            f"{len(times)} frame{'' if len(times) == 1 else 's'}",
+            needed="at least 2",
+            do="give a clip with something to make frames between",
+        )
+    for number, (left, right) in enumerate(pairwise(times)):
+        if right <= left:
+            raise DamagedMediaError(
+                f"frame {number + 1} is shown at {float(right):.6g} s, "
+                f"frame {number} before it at {float(left):.6g} s",
+                needed="times that grow",
+                do="write the clip anew with even times: ffmpeg -i IN -fps_mode cfr OUT",
+            )
