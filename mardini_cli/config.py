@@ -105,13 +105,15 @@ class GuidedConfig:
     """Channels of the given frames' features at 1/2, 1/4, 1/8, 1/16."""
     hidden: tuple[int, int, int, int] = (48, 80, 112, 128)
     """Channels of the refining blocks at 1/2, 1/4, 1/8, 1/16."""
-    radius: int = 4
+    radius: int = 3
     """Reach of the matching volume at 1/8 and 1/16, in cells of that level."""
     latent_channels: int = 4
     mean: tuple[float, ...] = (0.0,) * 4
     std: tuple[float, ...] = (1.0,) * 4
     prior: Literal["dis", "none"] = "dis"
     """Flow between given frames that the decoder starts from."""
+    resolution: int = 512
+    """Short side at which motion is worked out, at the most, pixels."""
     signal_rows: int = 8
     """Rows and columns of the planner's grid for a square frame."""
 

@@ -43,13 +43,16 @@ class Autoencoder(nn.Module):
     """Frames to latents and back."""
 
     @abstractmethod
-    def look(self, frames: Tensor, mask: Tensor, times: Tensor) -> Given:
+    def look(
+        self, frames: Tensor, mask: Tensor, times: Tensor, work: int | None = None
+    ) -> Given:
         """Work out what the given frames tell.
 
         Args:
             frames: the given frames alone, in slot order, ``b g 3 h w``, RGB in [0, 1].
             mask: ``b f`` bool, True = to be made.
             times: ``b f`` float, real-valued positions.
+            work: short side at which motion is worked out, pixels; picture latents ignore it.
         """
 
     @abstractmethod

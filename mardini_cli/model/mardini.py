@@ -1,0 +1,121 @@
+"""MarDini: a planner, a denoiser and an autoencoder that fit together.
+
+Room: model. Knows no sampler, no files, no tasks: a window is given frames, a mask and times.
+Source: the paper's Figure 2; the four verbs are one window's life:
+
+    given  = model.look(frames, mask, times)           once a window
+    signal = model.plan(given)                         once a window
+    v      = model.velocity(noisy, t, given, signal)   once a sampling step
+    frames = model.decode(latent, level, given, signal)
+
+Dimension key
+    b  windows     f  slots     g  given     m  made (g + m = f)     n  tokens     d  width
+    c  channels    h, w  pixels, or latent rows and columns
+"""
+
+from torch import Tensor, nn
+
+from mardini_cli.config import ModelConfig
+from mardini_cli.errors import ShapeError
+from mardini_cli.model.autoencoder import Autoencoder, Given
+from mardini_cli.model.denoiser import Denoiser, unpatchify
+from mardini_cli.model.guided import Guided
+from mardini_cli.model.planner import Planner
+from mardini_cli.model.vae import Vae
+
+
+class MarDini(nn.Module):
+    """One model for any set of given frames at any positions.
+
+    Args:
+        config: sizes; see ``config.PRESETS``.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.planner = Planner(config)
+        self.denoiser = Denoiser(config)
+        self.autoencoder: Autoencoder = Guided(config) if config.guided else Vae(config)
+
+    def look(self, frames: Tensor, mask: Tensor, times: Tensor, work: int | None = None) -> Given:
+        """Work out what the given frames of a window tell.
+
+        Args:
+            frames: the given frames alone, in slot order, ``b g 3 h w``, RGB in [0, 1].
+            mask: ``b f`` bool, True = to be made; as many a window.
+            times: ``b f`` float32, real-valued positions, rising.
+            work: short side at which motion is worked out, pixels; None is the model's choice.
+
+        Raises:
+            ShapeError: counts that do not agree, or a window without given or made frames.
+        """
+        made = mask.sum(1)
+        given = mask.shape[1] - int(made[0])
+        if (
+            frames.dim() != 5
+            or frames.shape[2] != 3
+            or mask.shape != times.shape
+            or bool((made != made[0]).any())
+            or given != frames.shape[1]
+            or not 0 < given < mask.shape[1]
+        ):
+            raise ShapeError(
+                f"frames {tuple(frames.shape)}, mask {tuple(mask.shape)} with {made.tolist()} made,"
+                f" times {tuple(times.shape)}",
+                needed="b g 3 h w, b f and b f, with g given and at least one made frame a window",
+                do="pass the given frames alone, and windows that make as many",
+            )
+        return self.autoencoder.look(frames, mask, times, work)
+
+    def plan(self, given: Given) -> Tensor:
+        """Read the window at low resolution: the planning signal, ``b f n d``."""
+        return self.planner(given.planner_tokens, given.mask, given.times, given.planner_grid)
+
+    def velocity(
+        self,
+        noisy: Tensor,
+        t: Tensor,
+        given: Given,
+        signal: Tensor | None,
+        drop: Tensor | None = None,
+    ) -> Tensor:
+        """Tell v of the made frames' latents.
+
+        Args:
+            noisy: ``b m c h w``, noised normalised latents.
+            t: ``b``, diffusion time of the made frames, 0 clean to 1000 noise.
+            given: what ``look`` found.
+            signal: what ``plan`` said; None stands for the learned null signal.
+            drop: ``b`` bool, windows whose signal is replaced by the null signal (training).
+
+        Returns:
+            ``b m c h w``.
+        """
+        tokens = self.denoiser(
+            self.autoencoder.noisy_tokens(noisy, given),
+            given.reference_tokens,
+            given.mask,
+            given.times,
+            t,
+            given.token_grid,
+            signal,
+            given.planner_grid,
+            drop,
+        )
+        _, rows, cols = given.latent_shape
+        patch = self.config.denoiser.patch
+        return unpatchify(tokens, patch, rows // patch, cols // patch)
+
+    def decode(
+        self, latent: Tensor | None, level: Tensor | None, given: Given, signal: Tensor | None
+    ) -> Tensor:
+        """Paint the made frames, ``b m 3 h w``, RGB, not clamped.
+
+        Args:
+            latent: normalised ``b m c h w``; None decodes without (motion latents only).
+            level: ``b``, how noisy the latent is, 0 clean to 1 noise; None with no latent.
+            given: what ``look`` found.
+            signal: what ``plan`` said, or None.
+        """
+        return self.autoencoder.decode(latent, level, given, signal)
