@@ -1,0 +1,77 @@
+"""The program: which commands there are, and how it ends.
+
+Room: cli. ``main`` alone catches ``MardiniError``; anything else is a bug and keeps its traceback.
+Signals become exceptions, so that whatever is open closes: no half-made file stays behind.
+"""
+
+import io
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from mardini_cli.cli.screen import Screen
+from mardini_cli.errors import ExitCode, MardiniError
+
+app = typer.Typer(
+    name="mardini",
+    help="Make the video frames that are missing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks are not for users
+    rich_markup_mode=None,  # boxes vary with the width of the terminal
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from mardini_cli.cli import versions  # late: it imports torch and av
+
+    typer.echo("\n".join(versions.lines()))
+    raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the versions of mardini and of what it stands on, and exit.",
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line, and end the process with an exit code of ``errors.ExitCode``."""
+    _speak_any_name(sys.stdout)
+    signal.signal(signal.SIGTERM, _end_on_signal)
+    try:
+        app()
+    except MardiniError as error:
+        Screen.here(json=_asks_for_json(sys.argv[1:])).fail(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def _end_on_signal(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not cut the tidying up short
+    sys.exit(ExitCode.TERMINATED)
+
+
+def _speak_any_name(stream: object) -> None:
+    """File names need not be UTF-8; what cannot be decoded goes out as it came in."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="surrogateescape")
+
+
+def _asks_for_json(words: list[str]) -> bool:
+    return "--json" in words[: words.index("--")] if "--" in words else "--json" in words

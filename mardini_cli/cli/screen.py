@@ -1,0 +1,203 @@
+"""The outer world of a command: two streams, and how events are drawn on them.
+
+Room: cli. The only place that writes to the terminal. Standard output carries results (a path, or
+JSON lines), standard error all that is meant for eyes. Tests replace the streams.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from mardini_cli.errors import MardiniError
+from mardini_cli.events import Event, Finished, Planned, Progress, Warned
+
+LINES_A_JOB = 10
+"""Progress lines where there is no terminal: one about every tenth of the frames."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Screen:
+    """Streams, and what may be said on them."""
+
+    out: TextIO
+    """Results."""
+    err: TextIO
+    """All that is meant for eyes."""
+    json: bool = False
+    """Events as JSON lines on ``out``; nothing but errors on ``err``."""
+    quiet: bool = False
+    """The result, warnings and errors alone."""
+
+    @classmethod
+    def here(cls, *, json: bool = False, quiet: bool = False) -> Self:
+        """The streams of this process."""
+        return cls(out=sys.stdout, err=sys.stderr, json=json, quiet=quiet)
+
+    def follow(self, events: Iterator[Event], *, dry_run: bool = False) -> None:
+        """Draw a job's events to their end; the result goes to standard output.
+
+        Args:
+            events: what ``api`` yields; its errors and interrupts pass through.
+            dry_run: the plan itself is the result.
+        """
+        with self._bar() as bar:
+            for event in events:
+                if self.json:
+                    self._write(self.out, as_json(event))
+                elif isinstance(event, Progress):
+                    bar.draw(event)
+                else:
+                    bar.pause()
+                    self._tell(event, self.out if dry_run else self.err)
+
+    def fail(self, error: MardiniError) -> None:
+        """Say in one line why the job ends."""
+        if self.json:
+            self._write(self.out, json.dumps(_error_fields(error)))
+        self._write(self.err, f"mardini: {visible(str(error))}")
+
+    def _bar(self) -> "AbstractContextManager[_Bar]":
+        if self.json or self.quiet:
+            return nullcontext(_Bar())
+        return _RichBar(self.err) if _draws(self.err) else nullcontext(_LineBar(self.err))
+
+    def _tell(self, event: Planned | Warned | Finished, plan_stream: TextIO) -> None:
+        match event:
+            case Planned():
+                if plan_stream is self.out or not self.quiet:
+                    self._write(plan_stream, visible(plan_line(event)))
+            case Warned():
+                self._write(self.err, f"mardini: warning: {visible(event.message)}")
+            case Finished():
+                if not self.quiet:
+                    self._write(self.err, finished_line(event))
+                path = str(event.output)
+                self._write(self.out, visible(path) if self.out.isatty() else path)
+
+    def _write(self, stream: TextIO, line: str) -> None:
+        stream.write(line + "\n")
+        stream.flush()
+
+
+def visible(text: str) -> str:
+    """Show what a terminal would obey: control signs of any kind become escapes.
+
+    A file may be named like a terminal command, or over several lines.
+    """
+    return "".join(
+        sign.encode("unicode_escape").decode()
+        if unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        else sign
+        for sign in text
+    )
+
+
+def as_json(event: Event) -> str:
+    """One line: the event's name under ``event``, then its fields.
+
+    Fractions are strings ``"n/d"`` of seconds, paths are strings.
+    """
+    fields = {field.name: _plain(getattr(event, field.name)) for field in dataclasses.fields(event)}
+    return json.dumps({"event": type(event).__name__.lower(), **fields})
+
+
+def _error_fields(error: MardiniError) -> dict[str, str]:
+    told = {"found": error.found, "needed": error.needed, "do": error.do}
+    return {"event": "failed", "code": error.code, **told}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}"
+    return str(value) if isinstance(value, Path) else value
+
+
+def plan_line(plan: Planned) -> str:
+    """What will be done, for eyes."""
+    return (
+        f"{plan.task}: {plan.source.name}, {plan.width}x{plan.height}, "
+        f"{plan.given} given + {plan.made} made = {plan.given + plan.made} frames "
+        f"in {plan.windows} windows; {plan.weights} on {plan.device}, steps {plan.steps}, "
+        f"seed {plan.seed}; to {plan.output}"
+    )
+
+
+def finished_line(result: Finished) -> str:
+    """What was done, for eyes."""
+    return (
+        f"made {result.made} of {result.frames} frames, {float(result.duration):.2f} s of video, "
+        f"{result.size / 1024:.0f} KiB, in {result.elapsed:.1f} s"
+    )
+
+
+def _draws(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") not in {"dumb", "unknown"}
+
+
+class _Bar:
+    """Progress that nobody sees."""
+
+    def draw(self, progress: Progress) -> None:
+        """Show how far the work is."""
+
+    def pause(self) -> None:
+        """Make room for a line of text; the next ``draw`` goes on."""
+
+
+class _LineBar(_Bar):
+    """Progress as a few plain lines, for logs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._told = stream, 0
+
+    def draw(self, progress: Progress) -> None:
+        tenth = progress.done * LINES_A_JOB // max(progress.total, 1)
+        if tenth == self._told:
+            return
+        self._told = tenth
+        left = progress.elapsed * (progress.total - progress.done) / max(progress.done, 1)
+        self._stream.write(
+            f"{progress.done} of {progress.total} frames, "
+            f"{progress.elapsed:.0f} s, about {left:.0f} s left\n"
+        )
+        self._stream.flush()
+
+
+class _RichBar(_Bar):
+    """Progress as a bar with the time left, for a terminal. rich honours NO_COLOR."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._progress = RichProgress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("frames, time left", markup=False),
+            TimeRemainingColumn(),
+            console=Console(file=stream),
+            transient=True,  # the line that says what was done stays, the bar goes
+        )
+        self._task = self._progress.add_task("frames", total=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.pause()
+
+    def draw(self, progress: Progress) -> None:
+        self._progress.start()  # does nothing while it runs
+        self._progress.update(self._task, completed=progress.done, total=progress.total)
+
+    def pause(self) -> None:
+        self._progress.stop()
