@@ -76,19 +76,20 @@ class Plan:
         return tuple(slot.time for slot in self.slots)
 
     @property
-    def made(self) -> int:
+    def made_count(self) -> int:
         """How many frames the model makes."""
         return sum(slot.is_made for slot in self.slots)
 
     @property
-    def given(self) -> int:
+    def given_count(self) -> int:
         """How many frames of the output the user has."""
-        return len(self.slots) - self.made
+        return len(self.slots) - self.made_count
 
     def to_text(self) -> str:
         """The whole plan, one line a frame and one a window; equal plans give equal text."""
         lines = [
-            f"{self.task}: {self.given} given, {self.made} made, windows: {len(self.windows)}",
+            f"{self.task}: {self.given_count} given, {self.made_count} made, "
+            f"windows: {len(self.windows)}",
             *(_frame_line(slot) for slot in self.slots),
             *(_window_line(number, window) for number, window in enumerate(self.windows)),
         ]

@@ -39,7 +39,7 @@ def test_n_frames_become_n_less_one_times_the_factor_and_one(job: Job) -> None:
     times, factor, _, plan = job
 
     assert len(plan.times) == (len(times) - 1) * factor + 1
-    assert (plan.given, plan.made) == (len(times), (len(times) - 1) * (factor - 1))
+    assert (plan.given_count, plan.made_count) == (len(times), (len(times) - 1) * (factor - 1))
 
 
 @given(plans())
