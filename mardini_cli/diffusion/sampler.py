@@ -10,6 +10,7 @@ Dimension key
 
 import hashlib
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -68,7 +69,7 @@ def sample(
     schedule = schedule or Schedule()
     times = trailing_times(steps, schedule.length)
     latents = noise
-    for now, after in zip(times, times[1:], strict=False):
+    for now, after in pairwise(times):
         t, t_after = (
             torch.full(noise.shape[:1], time, dtype=torch.int64, device=noise.device)
             for time in (now, after)
@@ -79,9 +80,7 @@ def sample(
     return latents
 
 
-def guided_velocity(
-    with_signal: Velocity, without_signal: Velocity, guidance: float
-) -> Velocity:
+def guided_velocity(with_signal: Velocity, without_signal: Velocity, guidance: float) -> Velocity:
     """Lean towards the signal: v = v0 + guidance * (v1 - v0).
 
     ``guidance`` 1 is ``with_signal`` itself and 0 ``without_signal``; the other is not called.

@@ -86,11 +86,16 @@ class Schedule:
 @lru_cache(maxsize=32)
 def _table(length: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Alphas and sigmas of the levels 0 to ``length``, worked out in float64 on the CPU."""
+    with torch.inference_mode(False):  # the table outlives the call, and may meet autograd
+        alphas = _alphas(length)
+        return alphas.to(device, dtype), (1 - alphas.square()).sqrt().to(device, dtype)
+
+
+def _alphas(length: int) -> Tensor:
     betas = torch.linspace(FIRST_BETA**0.5, LAST_BETA**0.5, length, dtype=torch.float64).square()
     alphas = (1 - betas).cumprod(0).sqrt()
     if length > 1:  # shift the last to 0, scale so that the first stays
         alphas = (alphas - alphas[-1]) * (alphas[0] / (alphas[0] - alphas[-1]))
     alphas = torch.cat((torch.ones(1, dtype=torch.float64), alphas))
     alphas[-1] = 0
-    sigmas = (1 - alphas.square()).sqrt()
-    return alphas.to(device, dtype), sigmas.to(device, dtype)
+    return alphas
