@@ -1,0 +1,1 @@
+"""Measure the pipeline: protocols, metrics, baselines, tables, the report."""

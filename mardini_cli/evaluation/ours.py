@@ -1,0 +1,97 @@
+"""The model as a method: made frames of many windows at once, at any number of sampling steps.
+
+Room: evaluation. No files. The noise of a made frame follows from (seed, slot in the whole
+folder), so a window scores the same alone, in any batch and beside any other method.
+
+Dimension key
+    b  windows    f  slots    g  given, m  made slots    c  latent channels    h, w  pixels
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mardini_cli.diffusion.sampler import noise_for, sample
+from mardini_cli.errors import MadeFrameError
+from mardini_cli.evaluation.protocols import SLOTS, Excerpt, Protocol
+from mardini_cli.model.autoencoder import Given
+from mardini_cli.model.mardini import MarDini
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Maker:
+    """A model and how it is run."""
+
+    model: MarDini
+    device: torch.device
+    dtype: torch.dtype
+    """Number type of the networks; metrics stay in float32 whatever it is."""
+    seed: int
+
+    @torch.inference_mode()
+    def make(
+        self, excerpts: Sequence[Excerpt], protocol: Protocol, steps: Sequence[int]
+    ) -> dict[int, Tensor]:
+        """Make the missing frames once for each number of sampling steps.
+
+        Returns:
+            For each entry of ``steps``: ``b m 3 h w``, float32 in [0, 1], on the device.
+
+        Raises:
+            MadeFrameError: a pixel is NaN or infinite.
+        """
+        frames = torch.stack([excerpt.frames[list(protocol.given)] for excerpt in excerpts])
+        b = len(excerpts)
+        mask = torch.tensor(protocol.mask, device=self.device).expand(b, -1)
+        times = torch.arange(SLOTS, dtype=torch.float32, device=self.device).expand(b, -1)
+        low = self.dtype != torch.float32
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=low):
+            given = self.model.look(frames.to(self.device), mask, times)
+            signal = self.model.plan(given)
+            made = {
+                count: self._decoded(excerpts, protocol, count, given, signal) for count in steps
+            }
+        return {count: self._checked(frames, count) for count, frames in made.items()}
+
+    def _decoded(
+        self,
+        excerpts: Sequence[Excerpt],
+        protocol: Protocol,
+        steps: int,
+        given: Given,
+        signal: Tensor,
+    ) -> Tensor:
+        if steps == 0:
+            return self.model.decode(None, None, given, signal)
+        latent = sample(
+            lambda noisy, t: self.model.velocity(noisy, t, given, signal),
+            self._noise(excerpts, protocol, given.latent_shape),
+            steps,
+        )
+        clean = torch.zeros(len(excerpts), device=self.device)
+        return self.model.decode(latent, clean, given, signal)
+
+    def _noise(
+        self, excerpts: Sequence[Excerpt], protocol: Protocol, shape: tuple[int, int, int]
+    ) -> Tensor:
+        rows = [
+            torch.stack(
+                [
+                    noise_for(self.seed, excerpt.ordinal * SLOTS + slot, shape)
+                    for slot in protocol.made
+                ]
+            )
+            for excerpt in excerpts
+        ]
+        return torch.stack(rows).to(self.device)  # b m c h w
+
+    def _checked(self, made: Tensor, steps: int) -> Tensor:
+        if not bool(made.isfinite().all()):
+            raise MadeFrameError(
+                f"NaN or infinity in made frames at {steps} steps",
+                needed="finite pixels",
+                do="try --dtype fp32, or other weights",
+            )
+        return made.float().clamp(0, 1)
