@@ -54,7 +54,7 @@ def main() -> None:
     _speak_any_name(sys.stdout)
     signal.signal(signal.SIGTERM, _end_on_signal)
     try:
-        app()
+        app(prog_name="mardini")
     except MardiniError as error:
         Screen.here(json=_asks_for_json(sys.argv[1:])).fail(error)
         sys.exit(error.exit_code)

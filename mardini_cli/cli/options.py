@@ -29,8 +29,11 @@ AttentionOpt = Annotated[
     str, typer.Option("--attention", help="Attention kernels: auto, xformers or sdpa.")
 ]
 ResolutionOpt = Annotated[
-    str | None,
-    typer.Option("--resolution", help="Size of the result, WIDTHxHEIGHT. Without it: the input's."),
+    int | None,
+    typer.Option(
+        "--resolution",
+        help="Short side at which motion is worked out, pixels. Frames keep the clip's size.",
+    ),
 ]
 OverwriteOpt = Annotated[
     bool, typer.Option("--overwrite", help="Replace the result if it stands there already.")

@@ -125,7 +125,7 @@ def plan_line(plan: Planned) -> str:
     return (
         f"{plan.task}: {plan.source.name}, {plan.width}x{plan.height}, "
         f"{plan.given} given + {plan.made} made = {plan.given + plan.made} frames "
-        f"in {plan.windows} windows; {plan.weights} on {plan.device}, steps {plan.steps}, "
+        f"in {plan.windows} window{'' if plan.windows == 1 else 's'}; {plan.weights} on {plan.device}, steps {plan.steps}, "
         f"seed {plan.seed}; to {plan.output}"
     )
 
