@@ -1,0 +1,1 @@
+"""Noise schedule and sampler: tensor arithmetic that knows no model."""

@@ -1,0 +1,1 @@
+"""The networks: planner, denoiser, autoencoders; they know no files and no sampler."""

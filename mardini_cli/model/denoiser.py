@@ -147,8 +147,8 @@ class DenoiserBlock(nn.Module):
         x = x + self.cross(self.norm_cross(x), scene.signal, scene.rotary, scene.signal_rotary)
         shift, scale, gate = self.modulate_mlp(scene.time_and_signal).chunk(3, dim=-1)
         y = self.norm_mlp(x) * (1 + scale) + shift
-        x = x + gate * self.mlp(y)
-        return x
+        out: Tensor = x + gate * self.mlp(y)
+        return out
 
     def start_as_identity(self) -> None:
         """Set every gate, and every sum that has none, to zero (adaLN-Zero)."""

@@ -34,8 +34,8 @@ class PlannerBlock(nn.Module):
         """Map ``(b f) n c`` to the same."""
         x = x + self.spatial(self.norm_spatial(x), places.rotary)
         x = x + self.across(self.norm_across(x), places)
-        x = x + self.mlp(self.norm_mlp(x))
-        return x
+        out: Tensor = x + self.mlp(self.norm_mlp(x))
+        return out
 
     def shrink_sums(self, factor: float) -> None:
         """Scale what the block adds to its stream at the start of training."""
