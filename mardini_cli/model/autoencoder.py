@@ -87,5 +87,20 @@ class Autoencoder(nn.Module):
         """
 
     @abstractmethod
+    def planner_target(self, made: Tensor, given: Given) -> Tensor:
+        """What the planner's warm-up asks for at made slots (paper 3.6): ``b m n c``."""
+
+    mean: Tensor
+    """Stored mean of the latents, ``1 1 c 1 1``."""
+    std: Tensor
+    """Stored standard deviation of the latents, ``1 1 c 1 1``."""
+
     def normalise(self, latent: Tensor) -> Tensor:
-        """Scale latents to zero mean and unit variance a channel, by the stored statistics."""
+        """Scale latents, ``b m c h w``, to zero mean and unit variance a channel."""
+        return (latent - self.mean) / self.std
+
+    def watch(self, latent: Tensor, pace: float = 0.01) -> None:
+        """Move the stored statistics towards those of ``latent`` (training only)."""
+        over = (0, 1, 3, 4)
+        self.mean.lerp_(latent.float().mean(over, keepdim=True), pace)
+        self.std.lerp_(latent.float().std(over, keepdim=True), pace)

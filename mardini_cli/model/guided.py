@@ -218,8 +218,6 @@ class Guided(Autoencoder):
         self.patch = config.denoiser.patch
         self.register_buffer("mean", torch.tensor(guided.mean).view(1, 1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(guided.std).view(1, 1, -1, 1, 1))
-        self.mean: Tensor
-        self.std: Tensor
 
     # What the given frames tell ------------------------------------------------------------
 
@@ -354,9 +352,14 @@ class Guided(Autoencoder):
         mean, spread = self.encoder(torch.cat((truth, first, second), 1) * 2 - 1, matches)
         return mean.view(b, m, *mean.shape[1:]), spread.view(b, m, *spread.shape[1:])
 
-    def normalise(self, latent: Tensor) -> Tensor:
-        """See ``Autoencoder.normalise``."""
-        return (latent - self.mean) / self.std
+    def planner_target(self, made: Tensor, given: Given) -> Tensor:
+        """See ``Autoencoder.planner_target``: the true frames' pooled features."""
+        assert isinstance(given, GuidedGiven)
+        truth, _ = self._small(made, min(given.work))
+        grid = given.planner_grid
+        coarse = self.pyramid(truth.flatten(0, 1))[-1]
+        pooled = F.adaptive_avg_pool2d(coarse, (grid.rows, grid.cols))
+        return pooled.flatten(2).transpose(1, 2).unflatten(0, made.shape[:2])
 
     def noisy_tokens(self, latent: Tensor, given: Given) -> Tensor:
         """See ``Autoencoder.noisy_tokens``."""

@@ -25,7 +25,7 @@ _SMALLEST = 16  # DIS needs a few patches of 8 pixels a side
 
 
 def dis_flow(
-    a: NDArray[np.uint8], b: NDArray[np.uint8], preset: Preset = "medium"
+    a: NDArray[np.uint8], b: NDArray[np.uint8], preset: Preset = "medium", shrink: int = 1
 ) -> NDArray[np.float32]:
     """Tell where each pixel of ``a`` stands in ``b``.
 
@@ -33,14 +33,18 @@ def dis_flow(
         a: luma, ``h w``, 8 bit.
         b: the same size.
         preset: how hard to look.
+        shrink: average the result over cells of so many pixels a side.
 
     Returns:
-        ``2 h w``, pixels: ``a[y, x]`` is seen at ``b[y + flow[1], x + flow[0]]``.
+        ``2 h/shrink w/shrink``, pixels of the frames: ``a[y, x]`` is seen at ``b[y + flow[1], x + flow[0]]``.
     """
+    size = (a.shape[1] // shrink, a.shape[0] // shrink)
     if min(a.shape) < _SMALLEST:
-        return np.zeros((2, *a.shape), np.float32)
+        return np.zeros((2, *size[::-1]), np.float32)
     engine = cv2.DISOpticalFlow.create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{preset.upper()}"))
     flow: NDArray[np.float32] = engine.calc(a, b, None)
+    if shrink > 1:
+        flow = cv2.resize(flow, size, interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(flow.transpose(2, 0, 1))
 
 
@@ -55,13 +59,14 @@ def flows(
     pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]],
     preset: Preset = "medium",
     pool: Executor | None = None,
+    shrink: int = 1,
 ) -> NDArray[np.float32]:
     """Flow of every pair, ``p 2 h w``; pairs are shared out over the threads of ``pool``."""
-    firsts, seconds = [a for a, _ in pairs], [b for _, b in pairs]
     if pool is None:
         with ThreadPoolExecutor(2) as own:
-            return np.stack(list(own.map(partial(dis_flow, preset=preset), firsts, seconds)))
-    return np.stack(list(pool.map(partial(dis_flow, preset=preset), firsts, seconds)))
+            return flows(pairs, preset, own, shrink)
+    work = partial(dis_flow, preset=preset, shrink=shrink)
+    return np.stack(list(pool.map(work, *zip(*pairs, strict=True))))
 
 
 def between_neighbours(frames: Tensor, pool: Executor | None = None) -> Tensor:

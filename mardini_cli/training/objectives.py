@@ -1,0 +1,335 @@
+"""What each kind of stage asks of the networks.
+
+Room: training. An objective holds the model, says which weights move, and turns a batch into a
+loss. Source: masked v-prediction and masked planner loss, the paper's 5 and 3.6; the guided and
+sharp losses are ours.
+
+Dimension key
+    b  windows    f  slots    g  given    m  made    p = b * m    c  channels    h, w  pixels
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mardini_cli.diffusion.schedule import Schedule
+from mardini_cli.model.guided import Decoded, Guided, GuidedGiven, take, warp
+from mardini_cli.model.autoencoder import Given
+from mardini_cli.model.mardini import MarDini
+from mardini_cli.model.planner import PlannerHead
+from mardini_cli.training import losses
+from mardini_cli.training.batches import Batch
+from mardini_cli.training.stages import StageConfig
+
+ABSENT = 2.0
+"""Level that stands for no latent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A loss to descend, its rival's, and figures for the log."""
+
+    total: Tensor
+    rival: Tensor | None = None
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Objective(nn.Module):
+    """One kind of stage."""
+
+    def __init__(self, model: MarDini, stage: StageConfig) -> None:
+        super().__init__()
+        self.model, self.stage = model, stage
+        self.rival: nn.Module | None = None
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        for module in self.moving():
+            module.requires_grad_(True)
+
+    def moving(self) -> Iterable[nn.Module]:
+        """The modules whose weights this stage moves."""
+        raise NotImplementedError
+
+    def ask(self, batch: Batch, rng: torch.Generator, done: float) -> Asked:
+        """Work the losses out; ``done`` is the share of the stage that lies behind."""
+        raise NotImplementedError
+
+    def score(self, batch: Batch) -> dict[str, Tensor]:
+        """Figures on held-out windows."""
+        rng = torch.Generator(batch.frames.device).manual_seed(0)
+        return {"loss": self.ask(batch, rng, 1.0).total}
+
+
+class GuidedObjective(Objective):
+    """Guided autoencoder: paint made frames from warped given ones; ``sharp`` moves the decoder."""
+
+    def __init__(self, model: MarDini, stage: StageConfig) -> None:
+        assert isinstance(model.autoencoder, Guided)
+        self.sharp = stage.kind == "sharp"
+        super().__init__(model, stage)
+        if self.sharp:
+            self.rival = losses.Critic().to(next(model.parameters()).device)
+
+    @property
+    def guided(self) -> Guided:
+        """The autoencoder, by its own type."""
+        assert isinstance(self.model.autoencoder, Guided)
+        return self.model.autoencoder
+
+    def moving(self) -> Iterable[nn.Module]:
+        """Everything in the first stage; in the sharp one nothing that others rest on."""
+        guided = self.model.autoencoder
+        assert isinstance(guided, Guided)
+        if not self.sharp:
+            return [guided]
+        blocks = (guided.refine16, guided.refine8, guided.refine4, guided.refine2)
+        return [*blocks, guided.told, guided.planned, guided.residual]
+
+    def ask(self, batch: Batch, rng: torch.Generator, done: float) -> Asked:
+        """See ``Objective.ask``."""
+        guided, stage = self.guided, self.stage
+        b = len(batch.frames)
+        assert batch.flow is not None
+        held = torch.rand(b, generator=rng, device=rng.device) >= stage.no_prior
+        given = guided.look(
+            batch.given, batch.mask, batch.times, flow=batch.flow * held.view(-1, 1, 1, 1, 1, 1)
+        )
+        truth = batch.made
+        mean, spread = guided.encode(truth, given)
+        latent = mean + torch.exp(0.5 * spread) * _normal(mean, rng)
+        if not self.sharp:
+            guided.watch(latent.detach())
+        latent, level = self._told(guided.normalise(latent), rng)
+        signal = self._signal(given)
+        out = guided.trace(latent, level, given, signal)
+        flat = truth.flatten(0, 1)
+        parts = self._parts(out, flat, given, batch)
+        parts["kl"] = losses.divergence(mean, spread)
+        weights = self._weights(done)
+        total = torch.stack([weights[name] * value for name, value in parts.items()]).sum()
+        if self.rival is None:
+            return Asked(total, None, parts)
+        return self._against(total, parts, out, flat, given)
+
+    def _signal(self, given: GuidedGiven) -> Tensor | None:
+        if not self.stage.signal:
+            return None
+        with torch.no_grad():
+            return self.model.plan(given)
+
+    def _told(self, latent: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Leave each window's latent clean, make it noisy, or withhold it."""
+        clean, noisy, _ = self.stage.latents
+        u, sigma = torch.rand(2, len(latent), generator=rng, device=rng.device)
+        level = torch.where(u < clean, 0.0, torch.where(u < clean + noisy, sigma, ABSENT))
+        amount = level.clamp(max=1).view(-1, 1, 1, 1, 1)
+        mixed = (1 - amount.square()).sqrt() * latent + amount * _normal(latent, rng)
+        return mixed, level
+
+    def _weights(self, done: float) -> dict[str, float]:
+        return {
+            "pixels": 1.0,
+            "structure": 0.1,
+            "coarse": 0.15,
+            "merged": 0.5,
+            "contrast": 1.0 if self.sharp else 0.1,
+            "flow": 0.004 * (1 - 0.8 * done),
+            "smooth": 0.01,
+            "kl": 0.0 if self.sharp else 1e-2,
+        }
+
+    def _parts(
+        self, out: Decoded, truth: Tensor, given: GuidedGiven, batch: Batch
+    ) -> dict[str, Tensor]:
+        parts = {
+            "pixels": losses.pixels(out.frames, truth),
+            "structure": losses.structure(out.frames, truth),
+            "merged": losses.pixels(out.merged, truth),
+            "contrast": losses.contrast(out.frames, truth)
+            + 0.5 * losses.contrast(out.merged, truth),
+            "coarse": self._coarse(out, truth, given),
+            "smooth": losses.smooth(out.flows[-1], truth),
+        }
+        if batch.target is not None:
+            parts["flow"] = self._flow(out, truth, given, batch.target)
+        return parts
+
+    def _coarse(self, out: Decoded, truth: Tensor, given: GuidedGiven) -> Tensor:
+        """L1 of the merge at 1/8 and 1/4."""
+        total = truth.new_zeros(())
+        for flow, mask in zip(out.flows[1:3], out.masks[1:3], strict=True):
+            cell = truth.shape[-1] // flow.shape[-1]
+            small = F.avg_pool2d(given.small.flatten(0, 1), cell).unflatten(0, given.small.shape[:2])
+            first = warp(take(small, given.gap.first), flow[:, :2] / cell)
+            second = warp(take(small, given.gap.second), flow[:, 2:] / cell)
+            share = torch.sigmoid(mask)
+            merged = share * first + (1 - share) * second
+            total = total + (merged - F.avg_pool2d(truth, cell)).abs().mean()
+        return total
+
+    def _flow(self, out: Decoded, truth: Tensor, given: GuidedGiven, target: Tensor) -> Tensor:
+        """Distance to the flow found on the truth, at every level, where that flow explains it."""
+        half = F.avg_pool2d(truth, 2)
+        small = F.avg_pool2d(given.small.flatten(0, 1), 2).unflatten(0, given.small.shape[:2])
+        first = warp(take(small, given.gap.first), target[:, :2] / 2)
+        second = warp(take(small, given.gap.second), target[:, 2:] / 2)
+        errors = torch.cat([(x - half).abs().mean(1, keepdim=True) for x in (first, second)], 1)
+        trust = torch.exp(-20 * errors)
+        total = truth.new_zeros(())
+        for flow in out.flows:
+            size = (flow.shape[-2], flow.shape[-1])
+            if size[0] > target.shape[-2]:
+                flow, size = F.avg_pool2d(flow, 2), (target.shape[-2], target.shape[-1])
+            total = total + losses.flow_against(
+                flow, F.adaptive_avg_pool2d(target, size), F.adaptive_avg_pool2d(trust, size)
+            )
+        return total
+
+    def _against(
+        self, total: Tensor, parts: dict[str, Tensor], out: Decoded, truth: Tensor, given: GuidedGiven
+    ) -> Asked:
+        """Add the critic, its pull at the picture held at 0.4 of the other losses'."""
+        critic = self.rival
+        assert isinstance(critic, losses.Critic)
+        tau = given.gap.tau.flatten().view(-1, 1, 1, 1)
+        near = torch.where(
+            tau < 0.5, take(given.frames, given.gap.first), take(given.frames, given.gap.second)
+        )
+        fooled = -critic(out.frames, near).float().mean()
+        (pull,) = torch.autograd.grad(total, out.frames, retain_graph=True)
+        (push,) = torch.autograd.grad(fooled, out.frames, retain_graph=True)
+        weight = 0.4 * pull.norm() / push.norm().clamp(min=1e-8)
+        rival = critic.loss(out.frames, truth, near)
+        return Asked(total + weight.detach() * fooled, rival, {**parts, "critic": rival.detach()})
+
+    @torch.no_grad()
+    def score(self, batch: Batch) -> dict[str, Tensor]:
+        """PSNR and sharpness without a latent and with the true one."""
+        guided = self.guided
+        assert batch.flow is not None
+        given = guided.look(batch.given, batch.mask, batch.times, flow=batch.flow)
+        mean, spread = guided.encode(batch.made, given)
+        truth = batch.made.flatten(0, 1)
+        signal = self._signal(given)
+        clean = torch.zeros(len(batch.frames), device=truth.device)
+        rng = torch.Generator(truth.device).manual_seed(0)
+        latent = guided.normalise(mean + torch.exp(0.5 * spread) * _normal(mean, rng))
+        without = guided.trace(None, None, given, signal).frames.float().clamp(0, 1)
+        told = guided.trace(latent, clean, given, signal).frames.float().clamp(0, 1)
+        return {
+            "psnr": _psnr(without, truth),
+            "sharp": _energy(without) / _energy(truth),
+            "psnr_told": _psnr(told, truth),
+            "sharp_told": _energy(told) / _energy(truth),
+            "kl": losses.divergence(mean, spread),
+        }
+
+
+class LatentObjective(Objective):
+    """Masked v-prediction on latents: the denoiser alone, or planner and denoiser together."""
+
+    def moving(self) -> Iterable[nn.Module]:
+        """The autoencoder stays."""
+        joint = self.stage.kind == "joint"
+        return [self.model.denoiser, self.model.planner] if joint else [self.model.denoiser]
+
+    def ask(self, batch: Batch, rng: torch.Generator, done: float) -> Asked:
+        """See ``Objective.ask``."""
+        model, schedule = self.model, Schedule()
+        with torch.no_grad():
+            given = _look(model, batch)
+            mean, spread = model.autoencoder.encode(batch.made, given)
+            latent = mean + torch.exp(0.5 * spread) * _normal(mean, rng)
+            clean = model.autoencoder.normalise(latent).float()
+        b = len(clean)
+        t = torch.randint(1, schedule.length + 1, (b,), generator=rng, device=rng.device)
+        noise = _normal(clean, rng)
+        signal, drop = None, None
+        if self.stage.kind == "joint":
+            signal = model.plan(given)
+            drop = torch.rand(b, generator=rng, device=rng.device) < self.stage.drop
+        told = model.velocity(schedule.add_noise(clean, noise, t), t, given, signal, drop)
+        loss = F.mse_loss(told.float(), schedule.v_from(clean, noise, t))
+        return Asked(loss, None, {"v": loss.detach()})
+
+
+class PlannerObjective(Objective):
+    """The planner's warm-up: masked MSE on low-resolution tokens (paper 3.6)."""
+
+    def __init__(self, model: MarDini, stage: StageConfig) -> None:
+        super().__init__(model, stage)
+        # Thrown away afterwards (paper 3.6).
+        self.head = PlannerHead(model.config).to(next(model.parameters()).device)
+
+    def moving(self) -> Iterable[nn.Module]:
+        """The planner; its head is new and moves anyway."""
+        return [self.model.planner]
+
+    def ask(self, batch: Batch, rng: torch.Generator, done: float) -> Asked:
+        """See ``Objective.ask``."""
+        model = self.model
+        with torch.no_grad():
+            given = _look(model, batch)
+            target = model.autoencoder.planner_target(batch.made, given)
+        told = self.head(model.plan(given))[given.mask].unflatten(0, target.shape[:2])
+        loss = F.mse_loss(told[..., : target.shape[-1]].float(), target.float())
+        return Asked(loss, None, {"mse": loss.detach()})
+
+
+class VaeObjective(Objective):
+    """Picture latents: L1, local contrast and a light KL on single frames."""
+
+    def moving(self) -> Iterable[nn.Module]:
+        """The whole autoencoder."""
+        return [self.model.autoencoder]
+
+    def ask(self, batch: Batch, rng: torch.Generator, done: float) -> Asked:
+        """See ``Objective.ask``."""
+        vae = self.model.autoencoder
+        truth = batch.made
+        given = vae.look(batch.given, batch.mask, batch.times)
+        mean, spread = vae.encode(truth, given)
+        latent = mean + torch.exp(0.5 * spread) * _normal(mean, rng)
+        vae.watch(latent.detach())
+        made = vae.decode(vae.normalise(latent), None, given, None)
+        made, flat = made.flatten(0, 1).float(), truth.flatten(0, 1)
+        parts = {
+            "pixels": losses.pixels(made, flat),
+            "contrast": losses.contrast(made, flat),
+            "kl": losses.divergence(mean.float(), spread.float()),
+        }
+        total = parts["pixels"] + 0.5 * parts["contrast"] + 1e-4 * parts["kl"]
+        return Asked(total, None, {**parts, "psnr": _psnr(made.detach().clamp(0, 1), flat)})
+
+
+KINDS = {
+    "guided": GuidedObjective,
+    "sharp": GuidedObjective,
+    "vae": VaeObjective,
+    "planner": PlannerObjective,
+    "denoiser": LatentObjective,
+    "joint": LatentObjective,
+}
+
+
+def _look(model: MarDini, batch: Batch) -> Given:
+    autoencoder = model.autoencoder
+    if isinstance(autoencoder, Guided):
+        return autoencoder.look(batch.given, batch.mask, batch.times, flow=batch.flow)
+    return autoencoder.look(batch.given, batch.mask, batch.times)
+
+
+def _normal(like: Tensor, rng: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=rng, device=like.device)
+
+
+def _psnr(made: Tensor, truth: Tensor) -> Tensor:
+    return (-10 * torch.log10((made - truth).square().mean((1, 2, 3)).clamp(min=1e-10))).mean()
+
+
+def _energy(frames: Tensor) -> Tensor:
+    x, y = losses.steps(losses.luma(frames))
+    return x.square().mean() + y.square().mean()
