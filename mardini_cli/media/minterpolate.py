@@ -30,9 +30,7 @@ TO_YUV: Final = np.array(
 """RGB to full-range BT.601, the filter's planes; nothing is thrown away but bits beyond eight."""
 
 
-def minterpolate(
-    given: Sequence[NDArray[np.float32]], step: int
-) -> list[NDArray[np.float32]]:
+def minterpolate(given: Sequence[NDArray[np.float32]], step: int) -> list[NDArray[np.float32]]:
     """Make ``step - 1`` frames in every gap of evenly spaced frames.
 
     Args:

@@ -1,0 +1,128 @@
+"""The door to FFmpeg: how files are opened, and how its errors become ours.
+
+Room: media (floor 2). Must not decode, convert or write pictures.
+Source: measurements of PyAV 18.1 in this project; FFmpeg's error codes.
+
+Only regular files are opened (a named pipe would block for ever), only through the ``file``
+protocol, and only by demuxers that read one file of sound and pictures: playlists and scripts
+that could reach for other files or hosts are left out.
+"""
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer
+
+from mardini_cli.errors import (
+    DamagedMediaError,
+    EncoderError,
+    MardiniError,
+    MissingFileError,
+    NotMediaError,
+    UnwritableError,
+)
+
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,flv,mpegts,mpeg,mpegvideo,h261,h263,h264,"
+    "hevc,vvc,m4v,mjpeg,vc1,obu,av1,ivf,ogg,yuv4mpegpipe,nut,mxf,asf,dv,rm,wtv,swf,wav,mp3,aac,"
+    "ac3,flac,image2,png_pipe,jpeg_pipe,jpegls_pipe,webp_pipe,tiff_pipe,bmp_pipe,exr_pipe,"
+    "dpx_pipe,j2k_pipe,gif_pipe,pnm_pipe,ppm_pipe,pgm_pipe,pam_pipe,qoi_pipe,tga_pipe"
+)
+
+# PyAV 18 decodes metadata strictly unless told otherwise; 19 takes no such argument.
+_METADATA: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
+
+
+class Doing(Enum):
+    """What was going on when FFmpeg failed: it decides whose error it is."""
+
+    OPENING = auto()
+    DECODING = auto()
+    WRITING = auto()
+
+
+_CLASSES: dict[Doing, tuple[tuple[type[BaseException], type[MardiniError]], ...]] = {
+    Doing.OPENING: (
+        (FileNotFoundError, MissingFileError),
+        (PermissionError, MissingFileError),
+        (Exception, NotMediaError),
+    ),
+    Doing.DECODING: (
+        (FileNotFoundError, MissingFileError),
+        (Exception, DamagedMediaError),
+    ),
+    Doing.WRITING: (
+        (av.error.ExperimentalError, EncoderError),
+        (OSError, UnwritableError),
+        (MemoryError, UnwritableError),
+        (Exception, EncoderError),
+    ),
+}
+
+_ADVICE: dict[type[MardiniError], tuple[str, str]] = {
+    MissingFileError: ("a file that can be read", "check the path and its permissions"),
+    NotMediaError: ("a film or picture that FFmpeg reads", "check that the file is whole"),
+    DamagedMediaError: ("a file that decodes", "repair or re-encode it first"),
+    UnwritableError: ("room and permission to write", "choose another place with -o"),
+    EncoderError: ("an encoder that takes these frames", "try another file ending or codec"),
+}
+
+
+def translate(error: Exception, path: Path, doing: Doing) -> MardiniError:
+    """Say in our words what FFmpeg or the system said about a file."""
+    ours = next(mine for theirs, mine in _CLASSES[doing] if isinstance(error, theirs))
+    needed, do = _ADVICE[ours]
+    return ours(f"{path}: {_reason(error)}", needed, do)
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(reason).splitlines()[0]
+
+
+@contextmanager
+def translated(path: Path, doing: Doing) -> Iterator[None]:
+    """Turn errors of FFmpeg and of the system into ours, with the cause kept."""
+    try:
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        raise translate(error, path, doing) from error
+
+
+def open_source(path: Path) -> InputContainer:
+    """Open a regular file for reading.
+
+    Raises:
+        MissingFileError: nothing there, or no permission.
+        NotMediaError: a folder, a device, or nothing that FFmpeg knows.
+    """
+    with translated(path, Doing.OPENING):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise NotMediaError(
+                f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'no regular file'}",
+                needed="a file",
+                do="name the file itself",
+            )
+        if path.stat().st_size == 0:
+            raise NotMediaError(
+                f"{path} is empty (0 bytes)",
+                needed="a film or picture that FFmpeg reads",
+                do="copy or download it again",
+            )
+        # An absolute path: no name can be taken for a protocol or an option.
+        container: InputContainer = av.open(
+            str(path.absolute()),
+            "r",
+            options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
+            **_METADATA,
+        )
+        return container
