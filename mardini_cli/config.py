@@ -103,7 +103,7 @@ class GuidedConfig:
 
     widths: tuple[int, int, int, int] = (32, 64, 96, 128)
     """Channels of the given frames' features at 1/2, 1/4, 1/8, 1/16."""
-    hidden: tuple[int, int, int, int] = (48, 80, 112, 128)
+    hidden: tuple[int, int, int, int] = (56, 96, 128, 160)
     """Channels of the refining blocks at 1/2, 1/4, 1/8, 1/16."""
     radius: int = 3
     """Reach of the matching volume at 1/8 and 1/16, in cells of that level."""

@@ -148,7 +148,9 @@ class Refine(nn.Module):
         super().__init__()
         self.enter = conv(inside, hidden)
         self.carry = nn.Conv2d(coarser, hidden, 1) if coarser else None
-        self.body = nn.Sequential(conv(hidden, hidden), conv(hidden, hidden))
+        self.body = nn.ModuleList(
+            nn.Sequential(conv(hidden, hidden), conv(hidden, hidden)) for _ in range(2)
+        )
         self.leave = silent(nn.Conv2d(hidden, outside, 3, 1, 1))
 
     def forward(self, x: Tensor, coarser: Tensor | None, added: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -158,7 +160,8 @@ class Refine(nn.Module):
             x = x + self.carry(F.interpolate(coarser, scale_factor=2, mode="nearest"))
         if added is not None:
             x = x + added
-        x = x + self.body(x)
+        for block in self.body:
+            x = x + block(x)
         return x, self.leave(x).float()
 
 
