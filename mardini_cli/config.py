@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, cast, get_args
 
 from mardini_cli.errors import ConfigError
 
@@ -49,9 +49,15 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 
 def _built(kind: Any, value: Any, where: str) -> Any:
-    if isinstance(value, Mapping):
-        nested = next(t for t in (kind, *getattr(kind, "__args__", ())) if t is not type(None))
-        return from_mapping(nested, value, where)
+    tables = [one for one in get_args(kind) or (kind,) if dataclasses.is_dataclass(one)]
+    if value is not None and isinstance(value, Mapping) != bool(tables):
+        raise ConfigError(
+            f"{where} is {str(value)[:40]!r}",
+            needed="a table" if tables else "a plain value",
+            do="compare it with a preset",
+        )
+    if tables and value is not None:
+        return from_mapping(cast(type, tables[0]), value, where)
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -238,8 +238,9 @@ def _stored(state: Mapping[str, Tensor], storage: Storage) -> Iterator[tuple[str
             yield key, tensor
         elif storage == "int8" and tensor.dim() > 1 and tensor.numel() >= LARGE:
             rows = tensor.float().flatten(1)
-            scale = rows.abs().amax(1) / 127
-            whole = (rows / scale.clamp(min=torch.finfo(torch.float32).tiny)[:, None]).round()
+            least = torch.finfo(torch.float32).tiny  # a channel of zeros has a scale too
+            scale = (rows.abs().amax(1) / 127).clamp(min=least)
+            whole = (rows / scale[:, None]).round()
             yield key, whole.to(torch.int8).view(tensor.shape)
             yield key + SCALE, scale
         else:
