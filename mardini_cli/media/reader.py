@@ -3,7 +3,7 @@
 Room: media (floor 2). Streams; holds no more than the decoder's own few frames.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -27,7 +27,7 @@ class Frame:
     """In the source's own planes; only this room looks inside."""
 
 
-def read(info: ClipInfo) -> Iterator[Frame]:
+def read(info: ClipInfo) -> Generator[Frame, None, None]:
     """Decode a clip's frames in order: exactly ``info.times``, no more and no fewer.
 
     Raises:
