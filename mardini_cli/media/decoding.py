@@ -8,6 +8,8 @@ time follows the one before it by that one's duration. A frame that does not com
 before it (equal or backward time) can never be shown: it is left out and counted.
 """
 
+from __future__ import annotations  # PyAV's Packet is generic for type checkers only
+
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -138,10 +140,9 @@ class Decoding:
                 if self.damaged > FEW_DAMAGED and self.damaged > self.packets * MOST_DAMAGED:
                     raise translate(error, self.path, Doing.DECODING) from error
                 continue
-            for frame in frames:
-                yield frame
+            yield from frames
 
-    def _packets(self) -> Iterator["Packet[VideoStream]"]:
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
         packets = self.container.demux(self.stream)
         while True:
             try:
@@ -157,7 +158,7 @@ class Decoding:
             self.packets += bool(packet.size)
             yield packet
 
-    def _last_call(self) -> "Packet[VideoStream]":
+    def _last_call(self) -> Packet[VideoStream]:
         packet: Packet[VideoStream] = Packet()  # type: ignore[assignment]  # untyped when empty
         packet.stream = self.stream
         return packet

@@ -1,0 +1,166 @@
+"""What goes along untouched: packets of sound and subtitles, metadata, chapters, attachments.
+
+Room: media (floor 2). Decodes nothing. Reads the source a second time, beside the reader, and
+holds one packet at a time.
+"""
+
+from __future__ import annotations  # PyAV's Packet is generic for type checkers only
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import AttachmentStream, Disposition, Stream
+
+from mardini_cli.media.door import open_source
+from mardini_cli.media.encoders import KINDS, FileKind
+from mardini_cli.media.probe import ClipInfo
+from mardini_cli.media.timing import ticks
+
+# Facts about the source file that would be lies about the result.
+_STALE = frozenset(
+    {
+        "encoder",
+        "major_brand",
+        "minor_version",
+        "compatible_brands",
+        "duration",
+        "bps",
+        "number_of_frames",
+        "number_of_bytes",
+        "rotate",
+        "vendor_id",
+    }
+)
+
+
+def lasting(metadata: dict[str, str]) -> dict[str, str]:
+    """Metadata without the entries that describe the source's encoding."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key.lower() not in _STALE and not key.lower().startswith("_statistics")
+    }
+
+
+class Companions:
+    """The streams of a source that go into the result as they are.
+
+    Streams that the container does not hold are left out; ``notices`` tells which, and which
+    file ending would hold them.
+    """
+
+    def __init__(self, info: ClipInfo, output: OutputContainer, kind: FileKind) -> None:
+        self.notices: list[str] = []
+        self._origin = info.origin
+        self._output = output
+        self._kind = kind
+        self._source: InputContainer = open_source(info.path)
+        self._copies: dict[int, Stream] = {}
+        self._packets: Iterator[Packet[Any]] = iter(())
+        self._waiting: Packet[Any] | None = None
+
+    @property
+    def source(self) -> InputContainer:
+        """The source, opened for copying."""
+        return self._source
+
+    def add_file_facts(self) -> None:
+        """Copy metadata and chapters of the whole file. Call before the first packet."""
+        self._output.metadata.update(lasting(self._source.metadata))
+        chapters = self._source.chapters()
+        if chapters:
+            self._output.set_chapters(chapters)
+
+    def add(self, stream: Stream) -> None:
+        """Take a stream into the result, or say in ``notices`` why not."""
+        if isinstance(stream, AttachmentStream):
+            self._attach(stream)
+        elif stream.type not in ("audio", "subtitle") or not holds(self._kind, stream):
+            self.notices.append(self._left_out(stream))
+        else:
+            copy = self._output.add_stream_from_template(stream)
+            copy.metadata.update(lasting(stream.metadata))
+            copy.disposition = stream.disposition
+            self._copies[stream.index] = copy
+
+    def start(self) -> None:
+        """Begin to read. Call after the last ``add``."""
+        if self._copies:
+            self._packets = self._source.demux(*(self._source.streams[i] for i in self._copies))
+            self._waiting = self._next()
+
+    def until(self, time: Fraction | None) -> Iterator[Packet[Any]]:
+        """Yield the packets that belong before a time, or all that are left."""
+        while self._waiting is not None:
+            packet = self._waiting
+            at = packet.pts if packet.dts is None else packet.dts
+            base = Fraction(packet.time_base)
+            shift = ticks(self._origin, base)
+            if time is not None and at is not None and (at - shift) * base > time:
+                return
+            self._waiting = self._next()
+            yield self._readdressed(packet, shift)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+    def _next(self) -> Packet[Any] | None:
+        # By size, not by dts: Matroska's packets may have no dts; empty ones end a stream.
+        try:
+            return next((packet for packet in self._packets if packet.size), None)
+        except av.error.FFmpegError:
+            self.notices.append("the sound breaks off where the file is damaged")
+            return None
+
+    def _readdressed(self, packet: Packet[Any], shift: int) -> Packet[Any]:
+        packet.stream = self._copies[packet.stream_index]
+        if shift:
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts = None if packet.dts is None else packet.dts - shift
+        return packet
+
+    def _attach(self, stream: AttachmentStream) -> None:
+        if self._kind.muxer != "matroska":
+            self.notices.append(self._left_out(stream))
+            return
+        self._output.add_attachment(stream.name or "attachment", stream.mimetype or "", stream.data)
+
+    def _left_out(self, stream: Stream) -> str:
+        what = _name(stream)
+        homes = [ending for ending, kind in KINDS.items() if _could_go(kind, stream)]
+        where = f"; {' or '.join(homes)} would hold it" if homes else ""
+        return f"{what} is left out: this container does not hold it{where}"
+
+
+def _name(stream: Stream) -> str:
+    if getattr(stream, "disposition", Disposition(0)) & Disposition.attached_pic:
+        return f"cover picture (stream {stream.index})"
+    context = getattr(stream, "codec_context", None)
+    codec = f" ({context.codec.canonical_name})" if context is not None else ""
+    return f"{stream.type} stream {stream.index}{codec}"
+
+
+def _could_go(kind: FileKind, stream: Stream) -> bool:
+    if isinstance(stream, AttachmentStream):
+        return kind.muxer == "matroska"
+    return stream.type in ("audio", "subtitle") and holds(kind, stream)
+
+
+def holds(kind: FileKind, stream: Stream) -> bool:
+    """Whether a container takes a stream as it is: tried out in memory."""
+    trial = av.open(io.BytesIO(), "w", format=kind.muxer)
+    try:
+        trial.add_stream_from_template(stream)
+        trial.start_encoding()
+    except (ValueError, av.error.FFmpegError):  # ValueError is PyAV's own word for "cannot hold"
+        return False
+    finally:
+        trial.close()
+    return True

@@ -1,0 +1,352 @@
+"""Writing a clip: given frames in their own planes, made frames turned into the same, sound copied.
+
+Room: media (floor 2). Knows no plan and no model; frames come in time order.
+
+Times. A frame's time becomes whole ticks of the time base asked for; MP4 and MOV keep it exactly,
+Matroska and WebM round to whole milliseconds. Each packet carries how long its frame is shown, so
+that the file ends when it should. The last frame is a key frame: it is then also the last one in
+decoding order, whose duration is the one that MP4 stores.
+
+Rotation. The stored picture stays as the source has it, and the source's display matrix goes into
+the file: given frames stay bit for bit the same, and players turn them as they did before.
+
+The result is written to a hidden file beside its place and gets its name when all of it is on the
+disk; whatever ends the work early, that file is removed.
+"""
+
+from __future__ import annotations  # PyAV's Packet is generic for type checkers only
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import av
+import numpy as np
+from av import VideoFrame
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from mardini_cli.errors import EncoderError, MadeFrameError, ShapeError
+from mardini_cli.media import planes
+from mardini_cli.media.colour import FULL, LIMITED, Colour, Floats
+from mardini_cli.media.copying import Companions, lasting
+from mardini_cli.media.decoding import video_stream
+from mardini_cli.media.door import Doing, translated
+from mardini_cli.media.encoders import (
+    FFV1,
+    VP9,
+    EncodeSettings,
+    encoder_for,
+    kind_of,
+    layout_for,
+    options_of,
+)
+from mardini_cli.media.output import PartFile
+from mardini_cli.media.planes import LAYOUTS, Layout
+from mardini_cli.media.probe import ClipInfo
+from mardini_cli.media.reader import Frame
+from mardini_cli.media.timing import ticks
+
+MILLISECOND = Fraction(1, 1000)
+PLAUSIBLE_RATE = 1000
+"""A time base finer than this tells nothing about the frame rate."""
+
+
+class Writer:
+    """Writes one clip. Use as a context manager; a clean exit puts the file in its place.
+
+    Args:
+        output: where the result goes; ``check_output`` has been asked.
+        info: the source: its size, planes, colour, rotation, sound.
+        time_base: seconds a tick; should hold every time exactly (``timing.common_time_base``).
+        end: when the last frame ceases to be shown.
+        settings: how to encode.
+        rate: mean frames a second of the result, for the file's headers; by default what the
+            time base lets guess.
+
+    Raises:
+        EncoderError, UnwritableError: here, or from any call, when FFmpeg or the disk refuses.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        info: ClipInfo,
+        time_base: Fraction,
+        end: Fraction,
+        settings: EncodeSettings | None = None,
+        rate: Fraction | None = None,
+    ) -> None:
+        settings = settings or EncodeSettings()
+        self._info = info
+        self._end = end
+        self._kind = kind_of(output)
+        self._encoder = encoder_for(output, settings)
+        self._options = options_of(self._encoder, settings)
+        self._base = time_base
+        self._rate = rate or _guessed_rate(info, time_base)
+        self._source_layout = _source_layout(info)
+        self._layout = layout_for(self._encoder, self._source_layout, info.width, info.height)
+        self._colour = _written_colour(info, self._source_layout, self._layout)
+        self._notices = self._own_notices()
+        self._part = PartFile(output)
+        self._held: tuple[int, VideoFrame] | None = None
+        self._last_time: Fraction | None = None
+        self._durations: dict[int, int] = {}
+        self._container: OutputContainer | None = None
+        self._companions: Companions | None = None
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the result lacks or changes against the source, one line each."""
+        copied = self._companions.notices if self._companions else []
+        return (*self._notices, *copied)
+
+    def __enter__(self) -> Self:
+        try:
+            with translated(self._part.output, Doing.WRITING):
+                self._open()
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._abandon()
+
+    def original(self, frame: Frame) -> None:
+        """Write a given frame: its own planes where the format is the source's."""
+        with translated(self._part.output, Doing.WRITING):
+            picture = planes.converted(frame.picture, self._info.colour, self._layout, self._colour)
+            self._take(picture, frame.time)
+
+    def made(self, rgb: Floats, time: Fraction) -> None:
+        """Write a made frame.
+
+        Args:
+            rgb: upright, float32 in [0, 1], ``h w 3`` of ``info.upright_size``.
+            time: when it is shown, seconds.
+
+        Raises:
+            ShapeError: another shape.
+            MadeFrameError: numbers that are none.
+        """
+        columns, rows = self._info.upright_size
+        if rgb.shape != (rows, columns, 3):
+            raise ShapeError(
+                f"a made frame of shape {rgb.shape}",
+                needed=f"{(rows, columns, 3)}",
+                do="resize it before writing",
+            )
+        if not np.isfinite(rgb).all():
+            raise MadeFrameError(
+                f"the frame made for {float(time):.3f} s holds NaN or infinity",
+                needed="a picture",
+                do="run again with --dtype fp32",
+            )
+        stored = np.ascontiguousarray(np.rot90(rgb, -self._info.quarter_turns), dtype=np.float32)
+        with translated(self._part.output, Doing.WRITING):
+            self._take(planes.frame_from_rgb(stored, self._layout, self._colour), time)
+
+    def close(self) -> None:
+        """Finish the file and give it its name. A second call does nothing."""
+        if self._container is None:
+            return
+        try:
+            with translated(self._part.output, Doing.WRITING):
+                self._finish()
+                self._part.publish()
+        except BaseException:
+            self._abandon()
+            raise
+
+    # Opening
+
+    def _open(self) -> None:
+        self._container = av.open(
+            str(self._part.path),
+            "w",
+            format=self._kind.muxer,
+            options=dict(self._kind.options),
+        )
+        companions = Companions(self._info, self._container, self._kind)
+        self._companions = companions
+        companions.add_file_facts()
+        pictures = video_stream(companions.source, self._info.path)
+        for stream in companions.source.streams:  # in the source's order
+            if stream.index == pictures.index:
+                self._stream = self._add_pictures(pictures)
+            else:
+                companions.add(stream)
+        self._container.start_encoding()
+        companions.start()
+
+    def _add_pictures(self, source: VideoStream) -> VideoStream:
+        assert self._container is not None
+        added = self._container.add_stream(self._encoder, options=self._options)
+        stream = cast("VideoStream", added)  # the stubs do not know encoders by name
+        stream.width, stream.height = self._info.width, self._info.height
+        stream.pix_fmt = self._layout.name
+        stream.time_base = self._base
+        stream.metadata.update(lasting(source.metadata))
+        stream.disposition = source.disposition
+        context = stream.codec_context
+        context.time_base = self._base
+        context.framerate = self._rate
+        if self._encoder != VP9:
+            context.thread_type = "AUTO"
+        if self._info.sample_aspect:
+            context.sample_aspect_ratio = self._info.sample_aspect
+        _tag(context, self._colour)
+        if self._info.display_matrix:
+            stream.set_display_matrix(self._info.display_matrix)
+        elif self._info.rotation:
+            stream.set_display_rotation(self._info.rotation)
+        return stream
+
+    # Writing
+
+    def _take(self, picture: VideoFrame, time: Fraction) -> None:
+        """Hold a frame until the next one tells how long it is shown."""
+        at = ticks(time, self._base)
+        self._check_order(time)
+        self._release(until=at)
+        # What the decoder left on the frame would bind the encoder: its key frames, its clock.
+        picture.pict_type = PictureType.NONE
+        picture.pts, picture.time_base = at, self._base
+        _tag(picture, self._colour)
+        self._held, self._last_time = (at, picture), time
+
+    def _check_order(self, time: Fraction) -> None:
+        if self._last_time is None:
+            return
+        step = MILLISECOND if self._kind.whole_milliseconds else self._base
+        if ticks(time, step) > ticks(self._last_time, step):
+            return
+        if time <= self._last_time:
+            raise ValueError(f"frame at {time} s comes after the one at {self._last_time} s")
+        raise EncoderError(
+            f"{self._part.output}: frames at {float(self._last_time):.6f} and {float(time):.6f} s",
+            needed=f"times that differ in ticks of {step} s",
+            do="write .mp4, which keeps finer times, or ask for fewer frames",
+        )
+
+    def _release(self, until: int) -> None:
+        if self._held is None:
+            return
+        at, picture = self._held
+        self._held = None
+        self._durations[at] = max(until - at, 1)
+        picture.duration = self._durations[at]
+        self._mux(self._stream.encode(picture))
+
+    def _mux(self, packets: list[Packet[Any]]) -> None:
+        assert self._container is not None
+        assert self._companions is not None
+        for packet in packets:
+            if packet.pts is not None:
+                packet.duration = self._durations.pop(packet.pts, packet.duration)
+            at = packet.pts if packet.dts is None else packet.dts
+            if at is not None:
+                self._copy(until=at * Fraction(packet.time_base))
+            self._container.mux(packet)
+
+    def _copy(self, until: Fraction | None) -> None:
+        assert self._container is not None
+        assert self._companions is not None
+        for packet in self._companions.until(until):
+            self._container.mux_one(packet)
+
+    def _finish(self) -> None:
+        assert self._container is not None
+        assert self._companions is not None
+        if self._held is not None and self._encoder not in (VP9, FFV1):
+            self._held[1].pict_type = PictureType.I
+        self._release(until=ticks(self._end, self._base))
+        self._mux(self._stream.encode(None))
+        self._copy(until=None)
+        container, self._container = self._container, None
+        container.close()
+        self._companions.close()
+
+    def _abandon(self) -> None:
+        """Close what is open and leave nothing behind; what was wrong is raised already."""
+        container, self._container = self._container, None
+        try:
+            if self._companions is not None:
+                self._companions.close()
+            if container is not None:
+                container.close()
+        except (av.error.FFmpegError, OSError):
+            pass  # a full disk refuses the trailer too; the first error is the one to tell
+        finally:
+            self._part.discard()
+
+    def _own_notices(self) -> list[str]:
+        found = []
+        if self._source_layout.alpha:
+            found.append("transparency is left out")
+        if self._layout.depth < self._source_layout.depth:
+            found.append(
+                f"{self._source_layout.depth}-bit pictures are written with"
+                f" {self._layout.depth} bits"
+            )
+        return found
+
+
+def _source_layout(info: ClipInfo) -> Layout:
+    name = info.pixel_format
+    if name not in LAYOUTS:
+        name = planes.stand_in(VideoFrame(info.width, info.height, name))
+    return LAYOUTS[name]
+
+
+def _written_colour(info: ClipInfo, source: Layout, target: Layout) -> Colour:
+    """The source's tags; where it has no matrix or another range, the ones that are used."""
+    told = info.colour
+    coding = planes.coding_of(source, told, info.height)
+    if source.family == "yuv" and target.family == "yuv":
+        implied = FULL if source.name.startswith("yuvj") else told.range
+        return Colour(
+            matrix=told.matrix,
+            primaries=told.primaries,
+            transfer=told.transfer,
+            range=implied,
+        )
+    if target.family == "rgb":
+        return Colour(matrix=0, primaries=told.primaries, transfer=told.transfer, range=FULL)
+    full = coding.full if source.family == "gray" else False
+    return Colour(
+        matrix=told.read_matrix(info.height),
+        primaries=told.primaries,
+        transfer=told.transfer,
+        range=FULL if full else LIMITED,
+    )
+
+
+def _tag(target: Any, colour: Colour) -> None:
+    """Write tags: most encoders read them from their context, ProRes from the frame."""
+    for name, code in (
+        ("colorspace", colour.matrix),
+        ("color_primaries", colour.primaries),
+        ("color_trc", colour.transfer),
+        ("color_range", colour.range),
+    ):
+        if code is not None:
+            setattr(target, name, code)
+
+
+def _guessed_rate(info: ClipInfo, time_base: Fraction) -> Fraction:
+    rate = 1 / time_base
+    return rate if rate <= PLAUSIBLE_RATE else (info.rate or Fraction(25))
