@@ -64,4 +64,17 @@ class Finished:
     """Bytes on disk."""
 
 
-Event = Planned | Progress | Warned | Finished
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """Methods were compared over a folder of clips."""
+
+    output: Path
+    """The report."""
+    clips: int
+    windows: int
+    table: str
+    """Means of every protocol and method, Markdown."""
+    elapsed: float
+
+
+Event = Planned | Progress | Warned | Finished | Measured

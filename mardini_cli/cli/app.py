@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from mardini_cli.cli.evaluate import evaluate
 from mardini_cli.cli.screen import Screen
 from mardini_cli.errors import ExitCode, MardiniError
 
@@ -23,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks are not for users
     rich_markup_mode=None,  # boxes vary with the width of the terminal
 )
+
+app.command()(evaluate)
 
 
 def _show_version(wanted: bool) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from mardini_cli.errors import MardiniError
-from mardini_cli.events import Event, Finished, Planned, Progress, Warned
+from mardini_cli.events import Event, Finished, Measured, Planned, Progress, Warned
 
 LINES_A_JOB = 10
 """Progress lines where there is no terminal: one about every tenth of the frames."""
@@ -69,7 +69,7 @@ class Screen:
             return nullcontext(_Bar())
         return _RichBar(self.err) if _draws(self.err) else nullcontext(_LineBar(self.err))
 
-    def _tell(self, event: Planned | Warned | Finished, plan_stream: TextIO) -> None:
+    def _tell(self, event: Planned | Warned | Finished | Measured, plan_stream: TextIO) -> None:
         match event:
             case Planned():
                 if plan_stream is self.out or not self.quiet:
@@ -79,8 +79,14 @@ class Screen:
             case Finished():
                 if not self.quiet:
                     self._write(self.err, finished_line(event))
-                path = str(event.output)
-                self._write(self.out, visible(path) if self.out.isatty() else path)
+                self._write_path(event.output)
+            case Measured():
+                if not self.quiet:
+                    self._write(self.err, f"{event.table}\n{measured_line(event)}")
+                self._write_path(event.output)
+
+    def _write_path(self, path: Path) -> None:
+        self._write(self.out, visible(str(path)) if self.out.isatty() else str(path))
 
     def _write(self, stream: TextIO, line: str) -> None:
         stream.write(line + "\n")
@@ -136,6 +142,11 @@ def finished_line(result: Finished) -> str:
         f"made {result.made} of {result.frames} frames, {float(result.duration):.2f} s of video, "
         f"{result.size / 1024:.0f} KiB, in {result.elapsed:.1f} s"
     )
+
+
+def measured_line(result: Measured) -> str:
+    """What was measured, for eyes."""
+    return f"measured {result.windows} windows of {result.clips} clips in {result.elapsed:.1f} s"
 
 
 def _draws(stream: TextIO) -> bool:

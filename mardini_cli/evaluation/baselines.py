@@ -20,7 +20,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from mardini_cli.errors import ConfigError
 from mardini_cli.evaluation.protocols import Protocol
 from mardini_cli.media.minterpolate import minterpolate
 from mardini_cli.model import prior
@@ -175,16 +174,4 @@ BASELINES: Final[Mapping[str, Baseline]] = MappingProxyType(
         )
     }
 )
-
-
-def baseline(name: str) -> Baseline:
-    """Look a baseline up by its name.
-
-    Raises:
-        ConfigError: no baseline of this name.
-    """
-    if name not in BASELINES:
-        raise ConfigError(
-            f"unknown baseline '{name}'", needed=f"one of {', '.join(BASELINES)}", do="choose one"
-        )
-    return BASELINES[name]
+"""By name; the names are those of ``request.BASELINE_NAMES``."""

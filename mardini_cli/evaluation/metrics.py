@@ -96,10 +96,13 @@ def haarpsi(made: Tensor, true: Tensor) -> Tensor:
 
 
 def gradient_energy(frames: Tensor) -> Tensor:
-    """Mean squared forward difference of luma along x plus the same along y; ``...``."""
+    """Mean size of the forward differences of luma along x plus the same along y; ``...``.
+
+    Sizes, not squares: squares would let a few hard edges outweigh all texture.
+    """
     y = luma(frames)
     across, down = y.diff(dim=-1), y.diff(dim=-2)
-    return across.square().mean(dim=(-2, -1)) + down.square().mean(dim=(-2, -1))
+    return across.abs().mean(dim=(-2, -1)) + down.abs().mean(dim=(-2, -1))
 
 
 def sharpness(made: Tensor, given: Tensor) -> Tensor:
@@ -135,10 +138,10 @@ def flicker(frames: Tensor, made: Sequence[bool]) -> Tensor:
 
 
 def motion(frames: Tensor, true: Tensor, made: Sequence[bool]) -> Tensor:
-    """Change from slot to slot over the change in the true window; 1.0 is right; ``...``.
+    """Motion energy over that of the true window; 1.0 is right; ``...``.
 
-    Root of the mean squared luma difference of neighbouring slots of which at least one is made,
-    over the same of the true frames. Frames that stand still give 0.
+    Mean squared luma difference of neighbouring slots of which at least one is made, over the
+    same of the true frames. Frames that stand still give 0.
 
     Args:
         frames: a whole window, ``... f 3 h w``.
@@ -148,7 +151,7 @@ def motion(frames: Tensor, true: Tensor, made: Sequence[bool]) -> Tensor:
     frames, true = _pair(frames, true)
     pairs = [i for i in range(len(made) - 1) if made[i] or made[i + 1]]
     change, wanted = (
-        luma(x).diff(dim=-3)[..., pairs, :, :].square().mean(dim=(-3, -2, -1)).sqrt()
+        luma(x).diff(dim=-3)[..., pairs, :, :].square().mean(dim=(-3, -2, -1))
         for x in (frames, true)
     )
     return _ratio(change, wanted)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from mardini_cli.diffusion.sampler import noise_for, sample
 from mardini_cli.errors import MadeFrameError
-from mardini_cli.evaluation.protocols import SLOTS, Excerpt, Protocol
+from mardini_cli.evaluation.excerpts import Excerpt
+from mardini_cli.evaluation.protocols import SLOTS, Protocol
 from mardini_cli.model.autoencoder import Given
 from mardini_cli.model.mardini import MarDini
 

@@ -6,12 +6,12 @@ Windows of one clip resemble each other, so the bootstrap draws clips, not windo
 the windows of a protocol into three thirds of equal size, the same for every method.
 """
 
-import math
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Final
+
+import numpy as np
 
 BOOTSTRAPS: Final = 1000
 BOOTSTRAP_SEED: Final = 20240901
@@ -55,7 +55,7 @@ class Row:
     flicker: float
     """Relative step of gradient energy between given and made neighbours; 0 is none."""
     motion: float
-    """Change from slot to slot over the true one; 1 is right."""
+    """Motion energy over the true one; 1 is right."""
 
     @property
     def window(self) -> tuple[str, int, int]:
@@ -143,22 +143,15 @@ def bootstrap(values: Sequence[float], clips: Sequence[str]) -> Mean:
         values: a figure a window.
         clips: the clip of each window.
     """
-    sums: dict[str, tuple[float, int]] = {}
-    for value, clip in zip(values, clips, strict=True):
-        total, count = sums.get(clip, (0.0, 0))
-        sums[clip] = total + value, count + 1
-    pairs = list(sums.values())
-    rng = random.Random(BOOTSTRAP_SEED)
-    means = sorted(_mean_of(rng.choices(pairs, k=len(pairs))) for _ in range(BOOTSTRAPS))
-    return Mean(
-        value=_mean_of(pairs),
-        low=means[math.floor(0.025 * BOOTSTRAPS)],
-        high=means[math.ceil(0.975 * BOOTSTRAPS) - 1],
-    )
-
-
-def _mean_of(pairs: Sequence[tuple[float, int]]) -> float:
-    return sum(total for total, _ in pairs) / sum(count for _, count in pairs)
+    names = {clip: place for place, clip in enumerate(_unique(clips))}
+    places = [names[clip] for clip in clips]
+    sums = np.bincount(places, weights=values)
+    counts = np.bincount(places)
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    drawn = rng.integers(0, len(names), (BOOTSTRAPS, len(names)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return Mean(value=float(sums.sum() / counts.sum()), low=float(low), high=float(high))
 
 
 def shown(name: str, value: float) -> str:
