@@ -9,13 +9,16 @@ Dimension key
     s  tokens of all packed sets together
 """
 
+import contextlib
 import ctypes
 import logging
+import sys
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +32,8 @@ Backend = Literal["auto", "xformers", "sdpa"]
 """``auto`` takes what measures fastest: torch's SDPA for dense sets, xformers for packed ones
 on CUDA (torch's own variable-length kernel, then one SDPA call a set, where it is missing)."""
 
+Kernel = Literal["xformers", "varlen", "sdpa"]
+"""What works packed sets out in the end."""
 Over = Literal["st", "t"]
 """All tokens of all frames, or the tokens at one place of all frames."""
 Identity = Literal["token", "frame"]
@@ -72,8 +77,9 @@ def attention(
             needed=f"{len(q)} and {len(k)}, as packed",
             do="give the length of every set",
         )
-    kernel = _constant_packed_kernel(q.device, q.dtype, q.shape[-1])
-    kernel = kernel if backend == "auto" else backend
+    kernel: Kernel = (
+        _constant_packed_kernel(q.device, q.dtype, q.shape[-1]) if backend == "auto" else backend
+    )
     if kernel == "xformers":
         return _xformers(q, k, v, groups)
     return _varlen(q, k, v, groups) if kernel == "varlen" else _set_by_set(q, k, v, groups)
@@ -126,9 +132,18 @@ def _xformers(q: Tensor, k: Tensor, v: Tensor, groups: Groups | None) -> Tensor:
     if groups is None:
         dense: Tensor = fmha.memory_efficient_attention(q, k, v)
         return dense
-    bias = fmha.BlockDiagonalMask.from_seqlens(groups.queries, groups.keys, device=q.device)
+    bias = _block_diagonal(groups, q.device)
     packed: Tensor = fmha.memory_efficient_attention(q[None], k[None], v[None], attn_bias=bias)
     return packed[0]
+
+
+@lru_cache(maxsize=16)
+def _block_diagonal(groups: Groups, device: torch.device) -> Any:
+    """Build the mask that keeps sets apart; every layer of a pass asks for the same."""
+    from xformers.ops import fmha
+
+    with torch.inference_mode(False):  # it outlives the call, and may meet autograd
+        return fmha.BlockDiagonalMask.from_seqlens(groups.queries, groups.keys, device=device)
 
 
 def _varlen(q: Tensor, k: Tensor, v: Tensor, groups: Groups) -> Tensor:
@@ -143,9 +158,7 @@ def _varlen(q: Tensor, k: Tensor, v: Tensor, groups: Groups) -> Tensor:
     return out
 
 
-def _packed_kernel(
-    device: torch.device, dtype: torch.dtype, channels: int
-) -> Literal["xformers", "varlen", "sdpa"]:
+def _packed_kernel(device: torch.device, dtype: torch.dtype, channels: int) -> Kernel:
     """Choose the kernel for packed sets by what runs."""
     if device.type != "cuda":
         return "sdpa"
@@ -168,12 +181,16 @@ def _xformers_trouble(device: torch.device, dtype: torch.dtype, channels: int) -
     if device.type != "cuda" or torch.version.cuda is None:
         return f"the device is {device.type}"
     logging.getLogger("xformers").setLevel(logging.ERROR)  # it greets with four lines of warning
+    _map_cuda_12()
     try:
-        import xformers
+        with warnings.catch_warnings():  # it uses what Triton has deprecated
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import xformers
+            import xformers.ops
     except ImportError as error:
         return str(error)
-    if not xformers._has_cpp_library and not _preload_cuda_12():
-        return "libcudart.so.12 is missing"
+    if not xformers._has_cpp_library:
+        return "its library does not load; is libcudart.so.12 missing?"
     trial = torch.ones(1, 8, 1, channels, device=device, dtype=dtype)
     try:
         _xformers(trial, trial, trial, None)
@@ -182,13 +199,17 @@ def _xformers_trouble(device: torch.device, dtype: torch.dtype, channels: int) -
     return None
 
 
-def _preload_cuda_12() -> bool:
+def _map_cuda_12() -> None:
     """Map the CUDA 12 runtime that xformers' library wants; torch itself may bring CUDA 13."""
-    for folder in Path(torch.__file__).parent.parent.glob("nvidia/cuda_runtime/lib"):
-        for library in folder.glob("libcudart.so.12*"):
-            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-            return True
-    return False
+    found = (
+        path
+        for folder in sys.path
+        for path in Path(folder).glob("nvidia/cuda_runtime/lib/libcudart.so.12*")
+    )
+    for name in ("libcudart.so.12", *map(str, found)):
+        with contextlib.suppress(OSError):  # not there, or not by this name
+            ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
+            return
 
 
 @lru_cache(maxsize=64)
