@@ -50,8 +50,8 @@ def dis_flow(
 
 def luma_bytes(frames: Tensor) -> NDArray[np.uint8]:
     """Round RGB in [0, 1], ``... 3 h w``, to 8-bit luma on the host, ``... h w``."""
-    weights = torch.tensor(_LUMA, device=frames.device)
-    luma = torch.einsum("...chw,c->...hw", frames.float(), weights)
+    weights = torch.tensor(_LUMA, device=frames.device).view(3, 1, 1)
+    luma = (frames.float() * weights).sum(-3)  # not einsum: autocast would shorten it
     return luma.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
