@@ -13,7 +13,7 @@ Dimension key
 """
 
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -70,7 +70,7 @@ class MakeSettings:
 
 def run(
     plan: Plan, info: ClipInfo, model: MarDini, settings: MakeSettings, writer: Writer
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Make and write every frame of a plan; closing the iterator stops all of it.
 
     The writer is entered and left by the caller, so that what happens to an unfinished file is
@@ -93,7 +93,7 @@ def run(
         writing = threads.submit(_write, writer, pages, tally)
         try:
             desk = _Desk(plan, decoded, reading, pages, writing)
-            make = _Maker(model, settings)
+            make = Maker(model, settings)
             for windows in _batches(plan.windows, settings.batch or make.batch_size(plan, info)):
                 desk.take(make(windows, desk.give(windows)))
                 yield progress()
@@ -124,7 +124,7 @@ def _last_uses(plan: Plan) -> dict[int, int]:
     }
 
 
-class _Maker:
+class Maker:
     """The model, run over batches of windows."""
 
     def __init__(self, model: MarDini, settings: MakeSettings) -> None:

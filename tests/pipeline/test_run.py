@@ -1,0 +1,237 @@
+"""The walk over a plan, on real files: what comes out, and what is left when it stops."""
+
+import gc
+import threading
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mardini_cli.config import SamplerConfig
+from mardini_cli.errors import DamagedMediaError, MadeFrameError
+from mardini_cli.events import Progress
+from mardini_cli.media.encoders import EncodeSettings
+from mardini_cli.media.probe import probe
+from mardini_cli.media.reader import Frame
+from mardini_cli.media.timing import common_time_base
+from mardini_cli.media.writer import Writer
+from mardini_cli.model.mardini import MarDini
+from mardini_cli.pipeline import MakeSettings, run
+from mardini_cli.tasks.interpolate import interpolate
+from mardini_cli.tasks.plan import Plan, Slot, Window
+from tests.pipeline.clips import (
+    even_times,
+    nano_model,
+    pixels,
+    read_back,
+    sound_packets,
+    write_clip,
+)
+
+LOSSLESS = EncodeSettings(codec="ffv1")
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """However a test ends the work, every thread of it ends too."""
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.fixture(scope="module")
+def model() -> MarDini:
+    return nano_model()
+
+
+def walk(
+    source: Path,
+    output: Path,
+    model: MarDini,
+    *,
+    plan: Plan | None = None,
+    factor: int = 2,
+    settings: MakeSettings | None = None,
+) -> Generator[Progress, None, None]:
+    info = probe(source)
+    plan = plan or interpolate(info.times, factor, size=model.config.window)
+    base = common_time_base([*plan.times, info.end])
+    with Writer(output, info, base, info.end, LOSSLESS) as writer:
+        yield from run(plan, info, model, settings or MakeSettings(), writer)
+
+
+def made(
+    source: Path,
+    output: Path,
+    model: MarDini,
+    *,
+    plan: Plan | None = None,
+    factor: int = 2,
+    settings: MakeSettings | None = None,
+) -> Path:
+    for _ in walk(source, output, model, plan=plan, factor=factor, settings=settings):
+        pass
+    return output
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("factor", [2, 5, 10])
+def test_given_frames_come_back_bit_equal_at_their_times(
+    factor: int, tmp_path: Path, model: MarDini
+) -> None:
+    """Factor 10 shares a gap over two windows of nine."""
+    source = write_clip(tmp_path / "in.mkv", even_times(4))
+
+    output = made(source, tmp_path / "out.mkv", model, factor=factor)
+
+    assert read_back(output)[::factor] == read_back(source)
+
+
+@pytest.mark.parametrize("factor", [2, 4, 10])
+def test_frames_are_as_many_and_where_the_plan_says(
+    factor: int, tmp_path: Path, model: MarDini
+) -> None:
+    source = write_clip(tmp_path / "in.mkv", even_times(6))
+
+    output = made(source, tmp_path / "out.mkv", model, factor=factor)
+
+    times = [time for time, _ in read_back(output)]
+    assert times == [Fraction(n, 25 * factor) for n in range(5 * factor + 1)]
+
+
+def test_uneven_times_are_kept_and_divided(tmp_path: Path, model: MarDini) -> None:
+    times = [Fraction(n, 1000) for n in (0, 40, 100, 400)]
+    source = write_clip(tmp_path / "in.mkv", times)
+
+    output = made(source, tmp_path / "out.mkv", model, factor=2)
+
+    expected = [Fraction(n, 1000) for n in (0, 20, 40, 70, 100, 250, 400)]
+    assert [time for time, _ in read_back(output)] == expected
+
+
+def test_sound_is_copied_packet_by_packet(tmp_path: Path, model: MarDini) -> None:
+    source = write_clip(tmp_path / "in.mkv", even_times(5), sound=True)
+
+    output = made(source, tmp_path / "out.mkv", model)
+
+    assert len(sound_packets(source)) > 1
+    assert sound_packets(output) == sound_packets(source)
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_same_seed_same_file_content_at_any_batch_size(
+    steps: int, tmp_path: Path, model: MarDini
+) -> None:
+    """Within one code value of eight bits: sums over a batch are taken in another order."""
+    source = write_clip(tmp_path / "in.mkv", even_times(12))
+    sampler = SamplerConfig(steps=steps, seed=4)
+
+    first, again, batched = (
+        made(
+            source,
+            tmp_path / f"{name}.mkv",
+            model,
+            factor=3,
+            settings=MakeSettings(sampler=sampler, batch=batch),
+        )
+        for name, batch in (("first", 1), ("again", 1), ("batched", 4))
+    )
+
+    assert read_back(first) == read_back(again)
+    difference = pixels(first).astype(int) - pixels(batched)
+    assert np.abs(difference).max() <= 1
+
+
+def test_progress_grows_and_ends_complete(tmp_path: Path, model: MarDini) -> None:
+    source = write_clip(tmp_path / "in.mkv", even_times(20))
+
+    told = list(walk(source, tmp_path / "out.mkv", model))
+
+    done = [progress.done for progress in told]
+    assert done == sorted(done)
+    assert (done[-1], {progress.total for progress in told}) == (39, {39})
+    assert [p.elapsed for p in told] == sorted(p.elapsed for p in told)
+
+
+def test_memory_depends_on_the_window_and_not_on_the_clip(tmp_path: Path, model: MarDini) -> None:
+    """Given frames alive at once: those of a window and those that wait in the channels."""
+    source = write_clip(tmp_path / "in.mkv", even_times(120))
+
+    alive = []
+    for _ in walk(source, tmp_path / "out.mkv", model):
+        alive.append(sum(type(thing) is Frame for thing in gc.get_objects()))
+
+    assert len(alive) > 25
+    assert max(alive) <= 5 + 4 + 10
+
+
+def test_a_plan_may_need_only_some_given_frames(tmp_path: Path, model: MarDini) -> None:
+    """As when one bad frame is filled in: the others pass untouched, in no window or in one."""
+    source = write_clip(tmp_path / "in.mkv", even_times(12))
+    slots = [Slot(n, time, None if n == 6 else n) for n, time in enumerate(even_times(12))]
+    plan = Plan(task="fill", slots=tuple(slots), windows=(Window(tuple(slots[4:9])),))
+
+    output = made(source, tmp_path / "out.mkv", model, plan=plan)
+
+    before, after = read_back(source), read_back(output)
+    assert len(after) == 12
+    assert [n for n in range(12) if before[n] != after[n]] == [6]
+
+
+def test_a_plan_without_windows_copies_the_given_frames(tmp_path: Path, model: MarDini) -> None:
+    source = write_clip(tmp_path / "in.mkv", even_times(3))
+    slots = tuple(Slot(n, time, n) for n, time in enumerate(even_times(3)))
+
+    output = made(source, tmp_path / "out.mkv", model, plan=Plan("fill", slots, ()))
+
+    assert read_back(output) == read_back(source)
+
+
+def test_numbers_that_are_no_picture_stop_the_work_and_leave_no_file(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mkv", even_times(9))
+    broken = nano_model()
+    with torch.no_grad():
+        broken.autoencoder.get_parameter("residual.leave.bias")[0] = float("nan")
+
+    with pytest.raises(MadeFrameError, match="window 0: NaN or infinity in made frames 1, 3, 5, 7"):
+        made(source, tmp_path / "out.mkv", broken)
+
+    assert names(tmp_path) == ["in.mkv"]
+
+
+@pytest.mark.parametrize("events", [0, 1, 3])
+def test_closing_the_iterator_stops_all_of_it_and_leaves_no_file(
+    events: int, tmp_path: Path, model: MarDini
+) -> None:
+    source = write_clip(tmp_path / "in.mkv", even_times(40))
+    work = walk(source, tmp_path / "out.mkv", model)
+
+    for _ in range(events):
+        next(work)
+    work.close()
+
+    assert names(tmp_path) == ["in.mkv"]
+
+
+def test_a_clip_that_changes_while_it_is_read_stops_the_work(
+    tmp_path: Path, model: MarDini
+) -> None:
+    source = write_clip(tmp_path / "in.mkv", even_times(30))
+    info = probe(source)
+    plan = interpolate(info.times, factor=2, size=9)
+    write_clip(source, even_times(12))
+
+    with (
+        pytest.raises(DamagedMediaError, match="probed"),
+        Writer(tmp_path / "out.mkv", info, Fraction(1, 50), info.end, LOSSLESS) as writer,
+    ):
+        for _ in run(plan, info, model, MakeSettings(), writer):
+            pass
+
+    assert names(tmp_path) == ["in.mkv"]
