@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from mardini_cli.cli.evaluate import evaluate
+from mardini_cli.cli.interpolate import interpolate
 from mardini_cli.cli.screen import Screen
 from mardini_cli.errors import ExitCode, MardiniError
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # boxes vary with the width of the terminal
 )
 
+app.command()(interpolate)
 app.command()(evaluate)
 
 

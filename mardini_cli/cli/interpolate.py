@@ -18,7 +18,7 @@ from mardini_cli.errors import ExitCode, MardiniError, UsageError
 
 DEFAULTS = api.InterpolateRequest(clip=Path())
 
-ClipsArg = Annotated[list[Path], typer.Argument(metavar="IN...", help="Clips, one after another.")]
+ClipsArg = Annotated[list[Path], typer.Argument(metavar="IN", help="Clips, one after another.")]
 FactorOpt = Annotated[
     int,
     typer.Option("--factor", "-f", help="How many times as many frames, 2 to 64."),
