@@ -170,6 +170,8 @@ def save(
             fresh.mkdir()
             (fresh / CONFIG).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
             save_file(tensors, fresh / TENSORS, metadata={"format": "pt"})
+            # safetensors lets the owner alone read it; a release is for everyone.
+            (fresh / TENSORS).chmod((fresh / CONFIG).stat().st_mode)
             _swap(fresh, folder, Path(beside) / "old")
     except OSError as error:
         raise WeightsError(

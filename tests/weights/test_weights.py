@@ -194,6 +194,12 @@ def test_saving_again_keeps_the_model_card_and_leaves_nothing_beside(
     assert [path.name for path in folder.parent.iterdir()] == ["nano"]
 
 
+def test_both_files_may_be_read_by_the_same_people(folder: Path) -> None:
+    modes = {(folder / name).stat().st_mode for name in ("config.json", "model.safetensors")}
+
+    assert len(modes) == 1
+
+
 def test_a_save_that_fails_leaves_the_old_weights(
     model: MarDini, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
