@@ -108,9 +108,9 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(image.shape[-2:]) == size:
         return image
     smaller = size[0] < image.shape[-2]
-    return F.interpolate(
-        image, size, mode="bilinear", align_corners=False, antialias=smaller
-    )
+    work = image.float() if smaller else image  # antialiasing knows no bfloat16 on a CPU
+    resized = F.interpolate(work, size, mode="bilinear", align_corners=False, antialias=smaller)
+    return resized.to(image.dtype)
 
 
 def volume(a: Tensor, b: Tensor, radius: int) -> Tensor:
