@@ -228,8 +228,6 @@ class Made:
 
     counts: tuple[int, ...]
     """Made slots of each window."""
-    slots: Tensor
-    """``b m`` slots of made frames, in order; m is the largest count, short rows end anywhere."""
     rows: Tensor
     """Made frames as rows of ``(b f)``."""
     padded_rows: Tensor | None
@@ -240,31 +238,39 @@ class Made:
     @classmethod
     def of(cls, mask: Tensor) -> "Made":
         """Read a mask ``b f`` bool, True = to be made. Waits for the device, once."""
-        counts = tuple(mask.sum(1).tolist())
+        here = mask.cpu()
+        counts = tuple(here.sum(1).tolist())
         most = max(counts, default=0)
-        slots = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
-        padded_rows = None
+        flat, padded_rows = here.flatten(), None
         if min(counts, default=0) < most:
-            places = torch.arange(most, device=mask.device)
-            padded_rows = (places < mask.sum(1, keepdim=True)).flatten().nonzero()[:, 0]
-        flat = mask.flatten()
-        return cls(counts, slots, flat.nonzero()[:, 0], padded_rows, (~flat).nonzero()[:, 0])
+            filled = torch.arange(most) < here.sum(1, keepdim=True)  # b m
+            padded_rows = _where(filled.flatten()).to(mask.device)
+        return cls(
+            counts,
+            rows=_where(flat).to(mask.device),
+            padded_rows=padded_rows,
+            given_rows=_where(~flat).to(mask.device),
+        )
 
     @property
     def most(self) -> int:
         """Made slots of the window that makes most."""
-        return self.slots.shape[1]
+        return max(self.counts, default=0)
 
     def pad(self, x: Tensor) -> Tensor:
         """Lay made frames, ``(all made) ...``, out by windows: ``(b m) ...``; zeros beyond."""
         if self.padded_rows is None:
             return x
-        out = x.new_zeros(self.slots.numel(), *x.shape[1:])
+        out = x.new_zeros(len(self.counts) * self.most, *x.shape[1:])
         return out.index_copy(0, self.padded_rows, x)
 
     def unpad(self, x: Tensor) -> Tensor:
         """Undo ``pad``: ``(b m) ...`` to ``(all made) ...``."""
         return x if self.padded_rows is None else x.index_select(0, self.padded_rows)
+
+
+def _where(flags: Tensor) -> Tensor:
+    return flags.nonzero()[:, 0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
