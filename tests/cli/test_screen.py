@@ -12,7 +12,7 @@ import pytest
 
 from mardini_cli.cli.screen import Screen, as_json, visible
 from mardini_cli.errors import TooFewFramesError
-from mardini_cli.events import Event, Finished, Planned, Progress, Warned
+from mardini_cli.events import Event, Finished, Measured, Planned, Progress, Warned
 
 PLANNED = Planned(
     source=Path("walk.mp4"),
@@ -38,6 +38,9 @@ FINISHED = Finished(
     duration=Fraction(1, 8),
     elapsed=4.25,
     size=20480,
+)
+MEASURED = Measured(
+    output=Path("out/report.md"), clips=2, windows=5, table="| method |", elapsed=4.0
 )
 JOB: list[Event] = [
     PLANNED,
@@ -99,6 +102,15 @@ def test_quiet_leaves_the_path_and_the_warnings() -> None:
     assert text(seen.err) == "mardini: warning: 2 frames are damaged\n"
 
 
+def test_a_measurement_shows_its_table_to_eyes_and_its_report_to_pipes() -> None:
+    seen = screen()
+
+    seen.follow(iter([MEASURED]))
+
+    assert text(seen.out) == "out/report.md\n"
+    assert text(seen.err).startswith("| method |\n")
+
+
 def test_json_puts_one_object_a_line_on_standard_output_and_nothing_elsewhere() -> None:
     seen = screen(json=True)
 
@@ -140,6 +152,7 @@ SCHEMAS = {
     "progress": "done elapsed event total",
     "warned": "code event message",
     "finished": "duration elapsed event frames made output size",
+    "measured": "clips elapsed event output table windows",
 }
 
 
@@ -148,7 +161,7 @@ def test_every_kind_of_event_has_a_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [PLANNED, JOB[2], WARNED, FINISHED], ids=lambda e: type(e).__name__
+    "event", [PLANNED, JOB[2], WARNED, FINISHED, MEASURED], ids=lambda e: type(e).__name__
 )
 def test_a_line_of_json_has_the_keys_of_its_schema_and_plain_values(event: Event) -> None:
     told = json.loads(as_json(event))
