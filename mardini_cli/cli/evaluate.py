@@ -15,6 +15,9 @@ from mardini_cli.evaluation.protocols import PROTOCOLS
 from mardini_cli.evaluation.request import BASELINE_NAMES, EvaluateRequest
 
 DEFAULTS = EvaluateRequest(folder=Path())
+PROTOCOL = ",".join(DEFAULTS.protocols)
+STEPS = ",".join(map(str, DEFAULTS.steps))
+BASELINE = ",".join(DEFAULTS.baselines)
 
 FolderArg = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="Clips that no model was trained on.")
@@ -51,10 +54,10 @@ SheetsOpt = Annotated[
 def evaluate(
     folder: FolderArg,
     output: OutOpt = DEFAULTS.output,
-    protocol: ProtocolOpt = ",".join(DEFAULTS.protocols),
+    protocol: ProtocolOpt = PROTOCOL,
     model: ModelOpt = DEFAULTS.model,
-    steps: StepsOpt = ",".join(map(str, DEFAULTS.steps)),
-    baseline: BaselineOpt = ",".join(DEFAULTS.baselines),
+    steps: StepsOpt = STEPS,
+    baseline: BaselineOpt = BASELINE,
     seed: options.SeedOpt = DEFAULTS.seed,
     device: options.DeviceOpt = DEFAULTS.device,
     dtype: options.DtypeOpt = DEFAULTS.dtype,
@@ -74,8 +77,6 @@ def evaluate(
 
     Example: mardini evaluate clips/ --protocol x8,x4 --steps 0,8 --out runs/eval
     """
-    from mardini_cli.evaluation.run import evaluate as run  # late: it imports torch
-
     request = EvaluateRequest(
         folder=folder,
         output=output,
@@ -90,6 +91,8 @@ def evaluate(
         limit=limit,
         sheets=sheets,
     )
+    from mardini_cli.evaluation.run import evaluate as run  # late: it imports torch
+
     Screen.here(json=json, quiet=quiet).follow(run(request))
 
 

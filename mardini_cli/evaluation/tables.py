@@ -178,7 +178,11 @@ def markdown(lines: Sequence[Line], titles: Mapping[str, str]) -> str:
 def heading(line: Line) -> str:
     """What a table covers, in words."""
     which = "" if line.third == "all" else f", third of {line.third} motion"
-    return f"{line.protocol}{which}: {line.windows} windows of {line.clips} clips"
+    windows, clips = (
+        f"{count} {word}{'' if count == 1 else 's'}"
+        for count, word in ((line.windows, "window"), (line.clips, "clip"))
+    )
+    return f"{line.protocol}{which}: {windows} of {clips}"
 
 
 def _table(title: str, lines: Sequence[Line], titles: Mapping[str, str]) -> str:
