@@ -20,11 +20,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from mardini_cli.config import SCHEDULE_LENGTH
 from mardini_cli.errors import ShapeError
 
 FIRST_BETA = 0.00085
 LAST_BETA = 0.012
+LENGTH = 1000
+"""The same as ``config.SCHEDULE_LENGTH``, which this room does not know; a test compares them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Schedule:
     dtype of its first tensor back. Each raises ShapeError on tensors that do not match.
     """
 
-    length: int = SCHEDULE_LENGTH
+    length: int = LENGTH
     """Levels above the clean one."""
 
     def alpha(self, t: Tensor) -> Tensor:

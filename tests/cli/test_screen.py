@@ -206,7 +206,7 @@ def test_a_path_goes_untouched_into_a_pipe_and_escaped_onto_a_terminal() -> None
 
 
 def test_ordinary_names_of_any_language_are_shown_as_they_are() -> None:
-    assert visible("Übung 東京 ‑ naïve.mp4") == "Übung 東京 ‑ naïve.mp4"
+    assert visible("Übung 東京 · naïve.mp4") == "Übung 東京 · naïve.mp4"
     assert visible("left\u202eright\u2028") == "left\\u202eright\\u2028"
 
 

@@ -74,6 +74,13 @@ def test_the_page_lists_every_event_with_its_fields() -> None:
     }
 
 
+def test_rooms_that_are_strangers_agree_on_the_length_of_the_schedule() -> None:
+    from mardini_cli.config import SCHEDULE_LENGTH
+    from mardini_cli.diffusion.schedule import Schedule
+
+    assert Schedule().length == SCHEDULE_LENGTH
+
+
 def test_an_error_survives_the_way_from_a_worker_process() -> None:
     import pickle
 
