@@ -14,6 +14,7 @@ import ctypes
 import logging
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -168,8 +169,10 @@ def _packed_kernel(device: torch.device, dtype: torch.dtype, channels: int) -> K
 
 
 # A compiled graph must not trace into the trial call, only take its answer.
-# torch leaves its decorator untyped, hence the ignore.
-_constant_packed_kernel = torch.compiler.assume_constant_result(_packed_kernel)  # type: ignore[no-untyped-call]
+_constant: Any = torch.compiler.assume_constant_result  # torch leaves it untyped
+_constant_packed_kernel: Callable[[torch.device, torch.dtype, int], Kernel] = _constant(
+    _packed_kernel
+)
 
 
 @lru_cache(maxsize=64)
