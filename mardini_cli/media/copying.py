@@ -56,7 +56,9 @@ class Companions:
     """
 
     def __init__(self, info: ClipInfo, output: OutputContainer, kind: FileKind) -> None:
-        self.notices: list[str] = []
+        self._notices: list[str] = []
+        self._data_streams = 0
+        self._unhidden = 0
         self._origin = info.origin
         self._output = output
         self._kind = kind
@@ -64,6 +66,19 @@ class Companions:
         self._copies: dict[int, Stream] = {}
         self._packets: Iterator[Packet[Any]] = iter(())
         self._waiting: Packet[Any] | None = None
+
+    @property
+    def notices(self) -> list[str]:
+        """What is left out, and what broke off; one line each."""
+        found = list(self._notices)
+        if self._data_streams:
+            found.append(f"left out: {self._data_streams} data stream(s)")
+        if self._unhidden:
+            found.append(
+                f"left out: {self._unhidden} packets of sound from before the start, which only"
+                " .mp4 and .mov can hide"
+            )
+        return found
 
     @property
     def source(self) -> InputContainer:
@@ -81,8 +96,10 @@ class Companions:
         """Take a stream into the result, or say in ``notices`` why not."""
         if isinstance(stream, AttachmentStream):
             self._attach(stream)
+        elif stream.type == "data":
+            self._data_streams += 1
         elif stream.type not in ("audio", "subtitle") or not holds(self._kind, stream):
-            self.notices.append(self._left_out(stream))
+            self._notices.append(self._left_out(stream))
         else:
             copy = self._output.add_stream_from_template(stream)
             copy.metadata.update(lasting(stream.metadata))
@@ -112,12 +129,25 @@ class Companions:
         self._source.close()
 
     def _next(self) -> Packet[Any] | None:
-        # By size, not by dts: Matroska's packets may have no dts; empty ones end a stream.
         try:
-            return next((packet for packet in self._packets if packet.size), None)
+            for packet in self._packets:
+                # By size, not by dts: Matroska's packets may have no dts; empty ones end a stream.
+                if packet.size and not self._is_hidden(packet):
+                    return packet
         except av.error.FFmpegError:
-            self.notices.append("the sound breaks off where the file is damaged")
-            return None
+            self._notices.append("the sound breaks off where the file is damaged")
+        return None
+
+    def _is_hidden(self, packet: Packet[Any]) -> bool:
+        """Whether an edit list hides a packet that this container would let be heard.
+
+        The one just before the start stays: decoders need it to come in cleanly.
+        """
+        if not (self._kind.whole_milliseconds and packet.is_discard) or packet.pts is None:
+            return False
+        hidden = packet.pts + 2 * (packet.duration or 0) <= 0
+        self._unhidden += hidden
+        return hidden
 
     def _readdressed(self, packet: Packet[Any], shift: int) -> Packet[Any]:
         packet.stream = self._copies[packet.stream_index]
@@ -128,15 +158,15 @@ class Companions:
 
     def _attach(self, stream: AttachmentStream) -> None:
         if self._kind.muxer != "matroska":
-            self.notices.append(self._left_out(stream))
+            self._notices.append(self._left_out(stream))
             return
         self._output.add_attachment(stream.name or "attachment", stream.mimetype or "", stream.data)
 
     def _left_out(self, stream: Stream) -> str:
         what = _name(stream)
         homes = [ending for ending, kind in KINDS.items() if _could_go(kind, stream)]
-        where = f"; {' or '.join(homes)} would hold it" if homes else ""
-        return f"{what} is left out: this container does not hold it{where}"
+        where = f" ({' and '.join(homes)} would)" if homes else ""
+        return f"left out: {what}, which this container does not hold{where}"
 
 
 def _name(stream: Stream) -> str:

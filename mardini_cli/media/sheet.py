@@ -1,73 +1,77 @@
-"""Contact sheets: frames in rows and columns, with words beside them, for eyes.
+"""Contact sheets: rows of frames with labels in one picture, for model cards and reports.
 
-Room: media. Pictures in, one encoded picture out; writes no file.
+Room: media (floor 2). Draws what it is given at full size; never resizes.
 """
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from mardini_cli.errors import ShapeError
+from mardini_cli.media.door import Doing, translated
+from mardini_cli.media.output import PartFile
 
-GAP: Final = 4
-"""Pixels between frames."""
-TEXT: Final = 16
-"""Height of the words, pixels."""
-PAPER: Final = (255, 255, 255)
-INK: Final = (20, 20, 20)
+Picture = npt.NDArray[Any]
 
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class SheetRow:
-    """One row of a sheet."""
-
-    title: str
-    frames: Sequence[NDArray[np.float32]]
-    """``h w 3``, RGB in [0, 1], all of one size in the whole sheet."""
+GAP = 4
+TEXT = 14
+PAPER, INK = (255, 255, 255), (20, 20, 20)
 
 
-def contact_sheet(rows: Sequence[SheetRow], columns: Sequence[str], quality: int = 93) -> bytes:
-    """Lay frames out and encode them as a JPEG without colour subsampling.
+def contact_sheet(
+    output: Path,
+    rows: Sequence[Sequence[Picture]],
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+) -> None:
+    """Write rows of frames as one PNG.
 
     Args:
-        rows: as many frames in each as there are columns.
-        columns: words above them.
-        quality: of the JPEG, 1 to 95.
+        output: where; replaced if it is there.
+        rows: RGB frames, ``h w 3``, uint8 or float in [0, 1], all of one size; rows may be short.
+        row_labels: text above each row.
+        column_labels: text above each column.
 
     Raises:
-        ShapeError: no frames, a row too short or too long, or frames of several sizes.
+        ShapeError: no frames, or frames of several sizes.
+        UnwritableError: the folder or the disk refuses.
     """
-    sizes = {frame.shape for row in rows for frame in row.frames}
-    if len(sizes) != 1 or any(len(row.frames) != len(columns) for row in rows):
+    shapes = {picture.shape for row in rows for picture in row}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 3:
         raise ShapeError(
-            f"{[len(row.frames) for row in rows]} frames of sizes {sorted(sizes)}",
-            needed=f"{len(columns)} frames of one size in every row",
-            do="pass equal rows",
+            f"frames of shapes {sorted(shapes)}", needed="RGB frames of one size", do="crop them"
         )
-    height, width, _ = sizes.pop()
-    font = ImageFont.load_default(TEXT)
-    left = int(max(font.getlength(row.title) for row in rows)) + 3 * GAP
-    top = TEXT + 3 * GAP
-    sheet = Image.new(
-        "RGB", (left + len(columns) * (width + GAP), top + len(rows) * (height + GAP)), PAPER
-    )
-    pen = ImageDraw.Draw(sheet)
-    for column, words in enumerate(columns):
-        pen.text((left + column * (width + GAP), GAP), words, INK, font)
-    for line, row in enumerate(rows):
-        y = top + line * (height + GAP)
-        pen.text((GAP, y + (height - TEXT) // 2), row.title, INK, font)
-        for column, frame in enumerate(row.frames):
-            sheet.paste(_picture(frame), (left + column * (width + GAP), y))
-    file = io.BytesIO()
-    sheet.save(file, "JPEG", quality=quality, subsampling=0, optimize=True)
-    return file.getvalue()
+    height, width, _ = next(iter(shapes))
+    line = TEXT + GAP
+    head = line if column_labels else 0
+    step = height + GAP + (line if row_labels else 0)
+    longest = max(len(row) for row in rows)
+    sheet = Image.new("RGB", (longest * (width + GAP) + GAP, head + len(rows) * step + GAP), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(TEXT - 2)
+    for column, label in enumerate(column_labels):
+        draw.text((GAP + column * (width + GAP), GAP // 2), label, INK, font)
+    for number, row in enumerate(rows):
+        top = head + GAP + number * step
+        if number < len(row_labels):
+            draw.text((GAP, top - GAP // 2), row_labels[number], INK, font)
+        for column, picture in enumerate(row):
+            place = (GAP + column * (width + GAP), top + (line if row_labels else 0))
+            sheet.paste(Image.fromarray(_bytes(picture)), place)
+    part = PartFile(output)
+    with translated(output, Doing.WRITING):
+        try:
+            sheet.save(part.path, "PNG")
+            part.publish()
+        finally:
+            part.discard()
 
 
-def _picture(frame: NDArray[np.float32]) -> Image.Image:
-    return Image.fromarray(np.rint(np.clip(frame, 0, 1) * 255).astype(np.uint8))
+def _bytes(picture: Picture) -> npt.NDArray[np.uint8]:
+    if picture.dtype == np.uint8:
+        return np.ascontiguousarray(picture)
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)

@@ -40,6 +40,15 @@ def common_time_base(times: Sequence[Fraction]) -> Fraction:
     return base if max(base.numerator, base.denominator) <= LIMIT else FINEST
 
 
+def shared_clock(bases: Sequence[Fraction]) -> int:
+    """Ticks a second of a clock that keeps times of the first base exactly, and all if it can."""
+    first = bases[0].denominator
+    clock = lcm(*(base.denominator for base in bases))
+    if clock > LIMIT:
+        clock = first
+    return clock * max(1, min(LIMIT, 90_000) // clock)
+
+
 def gaps(times: Sequence[Fraction]) -> list[Fraction]:
     """Seconds from each frame to the next."""
     return [after - before for before, after in pairwise(times)]

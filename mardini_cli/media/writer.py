@@ -5,7 +5,8 @@ Room: media (floor 2). Knows no plan and no model; frames come in time order.
 Times. A frame's time becomes whole ticks of the time base asked for; MP4 and MOV keep it exactly,
 Matroska and WebM round to whole milliseconds. Each packet carries how long its frame is shown, so
 that the file ends when it should. The last frame is a key frame: it is then also the last one in
-decoding order, whose duration is the one that MP4 stores.
+decoding order, whose duration is the one that MP4 stores. MP4 knows only gaps between decoding
+times, so frames are reordered (B-frames) only where the source's gaps are all equal.
 
 Rotation. The stored picture stays as the source has it, and the source's display matrix goes into
 the file: given frames stay bit for bit the same, and players turn them as they did before.
@@ -38,6 +39,7 @@ from mardini_cli.media.door import Doing, translated
 from mardini_cli.media.encoders import (
     FFV1,
     VP9,
+    X264,
     EncodeSettings,
     encoder_for,
     kind_of,
@@ -48,7 +50,7 @@ from mardini_cli.media.output import PartFile
 from mardini_cli.media.planes import LAYOUTS, Layout
 from mardini_cli.media.probe import ClipInfo
 from mardini_cli.media.reader import Frame
-from mardini_cli.media.timing import ticks
+from mardini_cli.media.timing import is_even, shared_clock, ticks
 
 MILLISECOND = Fraction(1, 1000)
 PLAUSIBLE_RATE = 1000
@@ -86,6 +88,8 @@ class Writer:
         self._kind = kind_of(output)
         self._encoder = encoder_for(output, settings)
         self._options = options_of(self._encoder, settings)
+        if self._encoder == X264 and not (self._kind.whole_milliseconds or is_even(info.times)):
+            self._options["bf"] = "0"
         self._base = time_base
         self._rate = rate or _guessed_rate(info, time_base)
         self._source_layout = _source_layout(info)
@@ -178,7 +182,7 @@ class Writer:
             str(self._part.path),
             "w",
             format=self._kind.muxer,
-            options=dict(self._kind.options),
+            options=self._muxer_options(),
         )
         companions = Companions(self._info, self._container, self._kind)
         self._companions = companions
@@ -191,6 +195,14 @@ class Writer:
                 companions.add(stream)
         self._container.start_encoding()
         companions.start()
+
+    def _muxer_options(self) -> dict[str, str]:
+        options = dict(self._kind.options)
+        if not self._kind.whole_milliseconds:
+            # Where a stream starts late, MP4 stores the wait in ticks of the whole film.
+            bases = [s.time_base for s in self._info.streams if s.kind == "audio" and s.time_base]
+            options["movie_timescale"] = str(shared_clock([self._base, *bases]))
+        return options
 
     def _add_pictures(self, source: VideoStream) -> VideoStream:
         assert self._container is not None
@@ -297,6 +309,10 @@ class Writer:
         found = []
         if self._source_layout.alpha:
             found.append("transparency is left out")
+        aspect = self._info.sample_aspect
+        if aspect not in (None, 1) and self._kind.whole_milliseconds and self._encoder != X264:
+            # Matroska takes it from a field of the stream that PyAV 18 cannot set.
+            found.append(f"the pixel shape {aspect} is lost: this file cannot tell it (.mp4 can)")
         if self._layout.depth < self._source_layout.depth:
             found.append(
                 f"{self._source_layout.depth}-bit pictures are written with"
