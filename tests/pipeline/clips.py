@@ -50,13 +50,25 @@ def write_clip(
     *,
     size: tuple[int, int] = (48, 64),
     codec: str = "ffv1",
+    pixel_format: str = "yuv420p",
+    base: Fraction = Fraction(1, 1000),
     sound: bool = False,
 ) -> Path:
-    """Write a textured square that moves over a gradient; ``size`` is rows and columns."""
+    """Write a textured square that moves over a gradient.
+
+    Args:
+        path: its ending chooses the container.
+        times: of the frames, whole ticks of ``base``.
+        size: rows and columns.
+        codec: FFmpeg's encoder.
+        pixel_format: of the encoder.
+        base: seconds a tick.
+        sound: adds a tone as long as the pictures.
+    """
     with av.open(str(path), "w") as container:
-        stream = cast("VideoStream", container.add_stream(codec, rate=RATE))
-        stream.width, stream.height, stream.pix_fmt = size[1], size[0], "yuv420p"
-        base = Fraction(1, 90_000) if path.suffix != ".mkv" else Fraction(1, 1000)
+        rate = 1 / (times[1] - times[0]) if len(times) > 1 else RATE
+        stream = cast("VideoStream", container.add_stream(codec, rate=rate))
+        stream.width, stream.height, stream.pix_fmt = size[1], size[0], pixel_format
         stream.codec_context.time_base = base
         voice = container.add_stream("pcm_s16le", rate=SAMPLES, layout="mono") if sound else None
         for number, time in enumerate(times):

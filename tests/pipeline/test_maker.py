@@ -138,3 +138,18 @@ def test_an_error_counts_windows_from_the_start_of_the_work() -> None:
         MadeFrameError, match=r"^window 2: NaN or infinity in made frames 13, 14, 16, 17; "
     ):
         maker(PLAN.windows[2:], given_pictures(PLAN.windows[2:]))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 40), (33, 17)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_frames_of_any_size_are_made_in_any_dtype(
+    size: tuple[int, int], dtype: torch.dtype
+) -> None:
+    window = PLAN.windows[0]
+    rng = np.random.default_rng(1)
+    given = [[rng.random((*size, 3), dtype=np.float32) for _ in window.given]]
+    settings = MakeSettings(sampler=SamplerConfig(steps=1), dtype=dtype)
+
+    made = Maker(nano_model(), settings)([window], given)
+
+    assert {frame.shape for _, frame in made} == {(*size, 3)}
