@@ -31,6 +31,7 @@ from mardini_cli.model.positions import Grid
 STRIDES = (2, 4, 8, 16)
 """Pixels in one cell of each level."""
 _SLOPE = 0.1
+_KEY = 32  # channels that are compared when frames are matched
 
 
 class Gap(NamedTuple):
@@ -57,6 +58,8 @@ class GuidedGiven(Given):
     """Height and width of the working size without padding."""
     features: tuple[Tensor, ...]
     """Given frames' features at 1/2, 1/4, 1/8, 1/16, each ``b g c h w``."""
+    made: Tensor
+    """``b m``, slots of the made frames."""
     gap: Gap
     flow: Tensor
     """The prior projected to every made frame, ``p 4 h w`` at 1/2, working pixels."""
@@ -210,6 +213,7 @@ class Guided(Autoencoder):
         h2, h4, h8, h16 = guided.hidden
         place = 4 + 1 + 2  # flow, mask logit, tau and whether both sides are given
         self.pyramid = Pyramid(guided.widths)
+        self.key8, self.key16 = nn.Conv2d(eighth, _KEY, 1), nn.Conv2d(coarse, _KEY, 1)
         self.refine16 = Refine(2 * coarse + cells + place, h16, 0, 6)
         self.refine8 = Refine(2 * eighth + cells + place, h8, h16, 6)
         self.refine4 = Refine(2 * quarter + place, h4, h8, 6)
@@ -248,7 +252,8 @@ class Guided(Autoencoder):
         levels = [
             level.view(b, g, *level.shape[1:]) for level in self.pyramid(small.flatten(0, 1))
         ]
-        gap = gaps(mask, times)
+        given, made = slots(mask, g)
+        gap = gaps(times.gather(1, given), times.gather(1, made))
         if flow is None:
             flow = self._prior(small)
         half = resize(flow.flatten(0, 3).unsqueeze(1), (small.shape[-2] // 2, small.shape[-1] // 2))
@@ -257,24 +262,21 @@ class Guided(Autoencoder):
         coarse = levels[-1]
         rows, cols = coarse.shape[-2:]
         grid = Grid.of_frame(rows, cols, size)
-        planner_tokens, planner_grid = self._planner_tokens(coarse, flow, mask, size)
-        reference = torch.zeros(
-            *mask.shape, rows * cols, coarse.shape[2], device=frames.device, dtype=coarse.dtype
-        )
-        reference[~mask] = coarse.flatten(0, 1).flatten(2).transpose(1, 2)  # (b g) n c
+        planner_tokens, planner_grid = self._planner_tokens(coarse, flow, size)
         return GuidedGiven(
             mask=mask,
             times=times,
             size=size,
-            planner_tokens=planner_tokens,
+            planner_tokens=_in_slots(planner_tokens, given, mask.shape[1]),
             planner_grid=planner_grid,
-            reference_tokens=reference,
+            reference_tokens=_in_slots(coarse.flatten(3).transpose(2, 3), given, mask.shape[1]),
             token_grid=grid,
             latent_shape=(self.config.latent_channels, rows * 2, cols * 2),
             frames=frames,
             small=small,
             work=inner,
             features=tuple(levels),
+            made=made,
             gap=gap,
             flow=projected,
             place_tokens=self._place_tokens(coarse, projected, gap),
@@ -297,9 +299,9 @@ class Guided(Autoencoder):
         return prior.between_neighbours(small)
 
     def _planner_tokens(
-        self, coarse: Tensor, flow: Tensor, mask: Tensor, size: tuple[int, int]
+        self, coarse: Tensor, flow: Tensor, size: tuple[int, int]
     ) -> tuple[Tensor, Grid]:
-        """Pooled features of given frames, and the flow to the given frames beside each."""
+        """Pooled features of given frames, and flow to the given ones beside: ``b g n c``."""
         b, g, c = coarse.shape[:3]
         stretch = (size[0] / size[1]) ** 0.5
         rows = max(1, round(self.config.signal_rows * stretch))
@@ -312,11 +314,7 @@ class Guided(Autoencoder):
             cells = cells.view(b, g - 1, 2, 2, rows, cols)
             moved[:, :-1, :2], moved[:, 1:, 2:] = cells[:, :, 0], cells[:, :, 1]
         told = torch.cat((pooled, moved.to(pooled.dtype) * 8), 2)
-        tokens = torch.zeros(
-            *mask.shape, rows * cols, c + 4, device=coarse.device, dtype=told.dtype
-        )
-        tokens[~mask] = told.flatten(0, 1).flatten(2).transpose(1, 2)
-        return tokens, Grid.of_frame(rows, cols, size)
+        return told.flatten(3).transpose(2, 3), Grid.of_frame(rows, cols, size)
 
     def _place_tokens(self, coarse: Tensor, flow: Tensor, gap: Gap) -> Tensor:
         """What the denoiser should know of a made frame's surroundings, beside its noise."""
@@ -343,15 +341,10 @@ class Guided(Autoencoder):
         eighth = given.features[2]
         own = self.pyramid(truth)[2]
         at = resize(given.flow, (own.shape[-2], own.shape[-1])) / STRIDES[2]
-        radius = self.config.radius
-        matches = torch.cat(
-            (
-                volume(own, warp(take(eighth, given.gap.first), at[:, :2]).to(own.dtype), radius),
-                volume(own, warp(take(eighth, given.gap.second), at[:, 2:]).to(own.dtype), radius),
-                (at / 8).to(own.dtype),
-            ),
-            1,
-        )
+        sides = self._sides(eighth, resize(given.flow, _of(own)), given.gap, STRIDES[2])
+        own, *keys = (self.key8(features) for features in (own, *sides))
+        found = [volume(own, key, self.config.radius) for key in keys]
+        matches = torch.cat((*found, (at / 8).to(own.dtype)), 1)
         mean, spread = self.encoder(torch.cat((truth, first, second), 1) * 2 - 1, matches)
         return mean.view(b, m, *mean.shape[1:]), spread.view(b, m, *spread.shape[1:])
 
@@ -475,7 +468,10 @@ class Guided(Autoencoder):
         return first.to(images.dtype), second.to(images.dtype)
 
     def _match(self, sides: tuple[Tensor, Tensor], index: int) -> list[Tensor]:
-        return [volume(*sides, self.config.radius)] if index > 1 else []
+        if index < 2:
+            return []
+        key = self.key8 if index == 2 else self.key16
+        return [volume(key(sides[0]), key(sides[1]), self.config.radius)]
 
     def _added(
         self,
@@ -489,7 +485,8 @@ class Guided(Autoencoder):
         if index == 2:
             return self.told(self._latent_maps(latent, level, given))
         if index == 3 and signal is not None:
-            made = signal[given.mask].transpose(1, 2)  # p d n
+            rows = torch.arange(signal.shape[0], device=signal.device).unsqueeze(1)
+            made = signal[rows, given.made].flatten(0, 1).transpose(1, 2)  # p d n
             grid = given.planner_grid
             maps = made.reshape(*made.shape[:2], grid.rows, grid.cols)
             return resize(self.planned(maps), _of(given.features[3]))
@@ -509,11 +506,20 @@ class Guided(Autoencoder):
         return torch.cat((maps, noisy.expand(-1, 1, h, w), there.expand(-1, 1, h, w)), 1)
 
 
-def gaps(mask: Tensor, times: Tensor) -> Gap:
-    """Find the two given frames of every made one: around it, or the nearest two on one side."""
-    b = mask.shape[0]
-    given = times[~mask].view(b, -1).float().contiguous()
-    made = times[mask].view(b, -1).float().contiguous()
+def slots(mask: Tensor, given: int) -> tuple[Tensor, Tensor]:
+    """Slots of given and of made frames, ``b g`` and ``b m``, rising; never waits for the device."""
+    order = mask.to(torch.uint8).argsort(dim=1, stable=True)
+    return order[:, :given], order[:, given:]
+
+
+def gaps(given: Tensor, made: Tensor) -> Gap:
+    """Find the two given frames of every made one: around it, or the nearest two on one side.
+
+    Args:
+        given: ``b g``, times of given frames, rising.
+        made: ``b m``, times of made frames.
+    """
+    given, made = given.float().contiguous(), made.float().contiguous()
     count = given.shape[1]
     after = torch.searchsorted(given, made)
     first = (after - 1).clamp(0, max(count - 2, 0))
@@ -521,7 +527,7 @@ def gaps(mask: Tensor, times: Tensor) -> Gap:
     start, end = given.gather(1, first), given.gather(1, second)
     span = (end - start) if count > 1 else torch.ones_like(start)
     tau = (made - start) / span
-    inside = ((tau > 0) & (tau < 1) & (count > 1)).float()
+    inside = ((tau > 0) & (tau < 1)).float() if count > 1 else torch.zeros_like(tau)
     return Gap(first, second, tau, inside)
 
 
@@ -553,6 +559,13 @@ def _logit(gap: Gap) -> Tensor:
 def _maps(gap: Gap, size: torch.Size | tuple[int, int]) -> Tensor:
     place = torch.stack((gap.tau.flatten(), gap.inside.flatten()), 1)
     return place.view(-1, 2, 1, 1).expand(-1, 2, *size)
+
+
+def _in_slots(tokens: Tensor, given: Tensor, count: int) -> Tensor:
+    """Lay tokens of given frames, ``b g n c``, into their slots, ``b f n c``; zero elsewhere."""
+    out = tokens.new_zeros(tokens.shape[0], count, *tokens.shape[2:])
+    rows = torch.arange(tokens.shape[0], device=tokens.device).unsqueeze(1)
+    return out.index_put((rows, given), tokens)
 
 
 def _of(features: Tensor) -> tuple[int, int]:

@@ -82,15 +82,18 @@ def between_neighbours(frames: Tensor, pool: Executor | None = None) -> Tensor:
     b, g, _, h, w = frames.shape
     if g < 2:
         return frames.new_zeros(b, 0, 2, 2, h, w, dtype=torch.float32)
-    luma = luma_bytes(frames)
-    pairs = [
+    found = torch.from_numpy(flows(neighbours(luma_bytes(frames)), pool=pool))
+    return found.view(b, g - 1, 2, 2, h, w).to(frames.device)
+
+
+def neighbours(luma: NDArray[np.uint8]) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Pairs of given frames that follow each other, ``b g h w``: forward, then backward."""
+    return [
         pair
         for window in luma
         for first, second in zip(window, window[1:], strict=False)
         for pair in ((first, second), (second, first))
     ]
-    found = torch.from_numpy(flows(pairs, pool=pool))
-    return found.view(b, g - 1, 2, 2, h, w).to(frames.device)
 
 
 def project(forward: Tensor, backward: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:

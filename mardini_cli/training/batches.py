@@ -1,161 +1,157 @@
 """Batches: windows cut, masks drawn, flow worked out, ahead of the step that needs them.
 
-Room: training. A batch is a function of (seed, stage, step) alone.
+Room: training. Worker processes make them on the CPU, so that the process which drives the GPU
+does nothing else. A batch is a function of (seed, stage, step) alone.
 
 Dimension key
     b  windows    f  slots    g  given    m  made    p = b * m    h, w  pixels
 """
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Protocol, Self
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from mardini_cli.model import prior
-from mardini_cli.model.guided import Gap, gaps
+from mardini_cli.model.guided import gaps, slots
 from mardini_cli.training.masks import draw_mask, draw_task, thin
 from mardini_cli.training.stages import StageConfig
 
-_AHEAD = 6  # batches made before they are asked for
+Bytes = NDArray[np.uint8]
 
 
 class Windows(Protocol):
     """A source of windows."""
 
-    def draw(self, count: int, rng: torch.Generator) -> Tensor:
-        """``b f 3 h w`` in [0, 1]."""
+    def draw(self, count: int, kept: Tensor, rng: torch.Generator) -> Tensor:
+        """Draw windows, and of each the slots ``kept``: ``count len(kept) 3 h w`` uint8."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Windows of one task."""
 
-    frames: Tensor
-    """``b f 3 h w`` in [0, 1]."""
+    given: Tensor
+    """``b g 3 h w``: bytes on the host, [0, 1] once on the device."""
+    made: Tensor
+    """``b m 3 h w``, likewise."""
     mask: Tensor
-    """``b f``."""
+    """``b f`` bool."""
     times: Tensor
-    """``b f``."""
+    """``b f`` float32."""
     flow: Tensor | None = None
     """Prior between given neighbours at half size, ``b g-1 2 2 h/2 w/2``, pixels."""
     target: Tensor | None = None
     """Flow from the true made frame to both of its gap's frames, ``p 4 h/2 w/2``, pixels."""
 
-    @property
-    def given(self) -> Tensor:
-        """``b g 3 h w``."""
-        return self.frames[~self.mask].view(self.frames.shape[0], -1, *self.frames.shape[2:])
+    def pin_memory(self) -> Self:
+        """Make the way to the device quick (the loader calls this)."""
+        return type(self)(*(None if x is None else x.pin_memory() for x in self._tensors()))
 
-    @property
-    def made(self) -> Tensor:
-        """``b m 3 h w``."""
-        return self.frames[self.mask].view(self.frames.shape[0], -1, *self.frames.shape[2:])
+    def to(self, device: torch.device) -> Self:
+        """Move to the device, bytes to [0, 1], flow to float32."""
+        moved = [None if x is None else x.to(device, non_blocking=True) for x in self._tensors()]
+        floats = [
+            x.float() / 255 if x is not None and x.dtype == torch.uint8 else x for x in moved
+        ]
+        return type(self)(
+            *(x.float() if x is not None and x.dtype == torch.float16 else x for x in floats)
+        )
+
+    def share(self, rank: int, world: int) -> Self:
+        """The windows of one process among ``world``."""
+        b = len(self.mask)
+        parts = [
+            None if x is None else x.unflatten(0, (b, -1))[rank::world].flatten(0, 1)
+            for x in self._tensors()
+        ]
+        return type(self)(*parts)
+
+    def _tensors(self) -> list[Tensor | None]:
+        return [getattr(self, field.name) for field in fields(self)]
 
 
-class Batches:
-    """Makes the batches of one stage, ahead of time."""
+class Batches(Dataset[Batch]):
+    """The batches of one stage, by their step."""
 
-    def __init__(
-        self, sources: tuple[Windows, Windows | None], stage: StageConfig, seed: int, threads: int
-    ) -> None:
+    def __init__(self, sources: tuple[Windows, Windows | None], stage: StageConfig, seed: int) -> None:
         self.clips, self.photos = sources
         self.stage, self.seed = stage, seed
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="flow")
 
-    def make(self, step: int) -> Batch:
+    def __len__(self) -> int:
+        return self.stage.steps
+
+    def __getitem__(self, step: int) -> Batch:
         """Make the batch of one step."""
         stage = self.stage
         rng = torch.Generator().manual_seed(_mix(self.seed, stage.name, step))
         mask = draw_mask(draw_task(dict(stage.tasks), rng), stage.slots, stage.keep, rng)
         kept = thin(mask, stage.made, rng)
         synthetic = round(stage.batch * stage.photos) if self.photos else 0
-        parts = [self.clips.draw(stage.batch - synthetic, rng)] if synthetic < stage.batch else []
+        parts = [self.clips.draw(stage.batch - synthetic, kept, rng)]
         if self.photos and synthetic:
-            parts.append(self.photos.draw(synthetic, rng))
-        frames = torch.cat(parts)[:, kept.to(parts[0].device)]
+            parts.append(self.photos.draw(synthetic, kept, rng))
+        frames, mask = torch.cat(parts), mask[kept]
         b = len(frames)
         batch = Batch(
-            frames,
-            mask[kept].expand(b, -1).to(frames.device),
-            kept.float().expand(b, -1).contiguous().to(frames.device),
+            given=frames[:, ~mask].contiguous(),
+            made=frames[:, mask].contiguous(),
+            mask=mask.expand(b, -1).contiguous(),
+            times=kept.float().expand(b, -1).contiguous(),
         )
-        return self._with_flow(batch) if stage.kind != "vae" else batch
+        return batch if stage.kind == "vae" else self._with_flow(batch)
 
     def _with_flow(self, batch: Batch) -> Batch:
-        given = batch.given
-        b, g = given.shape[:2]
-        luma = prior.luma_bytes(given)
-        pairs = [
-            pair
-            for window in luma
-            for first, second in zip(window, window[1:], strict=False)
-            for pair in ((first, second), (second, first))
-        ]
-        flow = self._flows(pairs, batch.frames.device, "medium").unflatten(0, (b, g - 1, 2))
+        b, g = batch.given.shape[:2]
+        given = _luma(batch.given)
+        flow = self._flows(prior.neighbours(given), "medium").unflatten(0, (b, g - 1, 2))
         target = None
         if self.stage.kind == "guided":
-            target = self._flows(_truth_pairs(batch, luma), batch.frames.device, "fast")
+            target = self._flows(_truth_pairs(batch, given), "fast")
             target = target.view(-1, 4, *target.shape[-2:])
-        return Batch(batch.frames, batch.mask, batch.times, flow, target)
+        return Batch(batch.given, batch.made, batch.mask, batch.times, flow, target)
 
-    def _flows(
-        self, pairs: list[tuple[np.ndarray, np.ndarray]], device: torch.device, preset: prior.Preset
-    ) -> Tensor:
+    def _flows(self, pairs: list[tuple[Bytes, Bytes]], preset: prior.Preset) -> Tensor:
         if not pairs:
             side = self.stage.side // 2
-            return torch.zeros(0, 2, side, side, device=device)
-        found = prior.flows(pairs, preset, self.pool, shrink=2)
-        return torch.from_numpy(found).to(device, non_blocking=True)
+            return torch.zeros(0, 2, side, side, dtype=torch.float16)
+        found = [prior.dis_flow(a, b, preset, shrink=2) for a, b in pairs]
+        return torch.from_numpy(np.stack(found).astype(np.float16))
 
-    def run(self, first: int) -> Iterator[Batch]:
-        """Give the batches of the stage from ``first`` on, made in the background."""
-        with ThreadPoolExecutor(2, thread_name_prefix="batch") as makers:
-            waiting: deque[Future[Batch]] = deque()
-            upcoming = iter(range(first, self.stage.steps))
-            try:
-                while True:
-                    for step in upcoming:
-                        waiting.append(makers.submit(self._apart, step))
-                        if len(waiting) >= _AHEAD:
-                            break
-                    if not waiting:
-                        return
-                    yield _adopt(waiting.popleft().result())
-            finally:
-                for future in waiting:
-                    future.cancel()
-
-    def _apart(self, step: int) -> Batch:
-        """Make a batch on a stream of its own, so that it does not wait for the step under way."""
-        if not torch.cuda.is_available():
-            return self.make(step)
-        stream = torch.cuda.Stream()
-        with torch.cuda.stream(stream):
-            batch = self.make(step)
-        stream.synchronize()
-        return batch
-
-    def close(self) -> None:
-        """End the threads."""
-        self.pool.shutdown(cancel_futures=True)
+    def run(self, first: int, workers: int, device: torch.device) -> Iterator[Batch]:
+        """Give the batches from step ``first`` on, each made in one of the worker processes."""
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            sampler=range(first, self.stage.steps),
+            num_workers=workers,
+            worker_init_fn=_one_thread if workers else None,
+            prefetch_factor=3 if workers else None,
+            pin_memory=device.type == "cuda",
+        )
+        yield from loader
 
 
-def _adopt(batch: Batch) -> Batch:
-    """Tell the allocator that this stream uses the batch too."""
-    for tensor in (batch.frames, batch.mask, batch.times, batch.flow, batch.target):
-        if tensor is not None and tensor.is_cuda:
-            tensor.record_stream(torch.cuda.current_stream())
-    return batch
+def _one_thread(_worker: int) -> None:
+    cv2.setNumThreads(0)  # processes share the cores already
 
 
-def _truth_pairs(batch: Batch, given: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    made = prior.luma_bytes(batch.made)
-    gap: Gap = gaps(batch.mask.cpu(), batch.times.cpu())
+def _luma(frames: Tensor) -> Bytes:
+    """Bytes of RGB, ``... 3 h w``, to bytes of luma (weights in 256ths)."""
+    red, green, blue = (frames[..., c, :, :].to(torch.int32) for c in range(3))
+    return ((77 * red + 150 * green + 29 * blue + 128) >> 8).to(torch.uint8).numpy()
+
+
+def _truth_pairs(batch: Batch, given: Bytes) -> list[tuple[Bytes, Bytes]]:
+    made = _luma(batch.made)
+    inside, outside = slots(batch.mask, given.shape[1])
+    gap = gaps(batch.times.gather(1, inside), batch.times.gather(1, outside))
     return [
         (made[i, j], given[i, int(index[i, j])])
         for i in range(made.shape[0])
@@ -165,7 +161,7 @@ def _truth_pairs(batch: Batch, given: np.ndarray) -> list[tuple[np.ndarray, np.n
 
 
 def _mix(seed: int, name: str, step: int) -> int:
-    """One seed from three, spread over 63 bits (splitmix64's constants)."""
+    """One seed from three, spread over 63 bits (splitmix64's constant)."""
     word = seed
     for part in (*name.encode(), step):
         word = (word ^ part) * 0x9E3779B97F4A7C15 & (2**64 - 1)

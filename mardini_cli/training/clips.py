@@ -32,10 +32,10 @@ class Clip:
     """``f 3 h w`` uint8."""
     rate: float
     change: Tensor
-    """Mean absolute luma step from each frame to the next, ``f-1``, in [0, 1], on the host."""
+    """Mean absolute step from each frame to the next, ``f-1``, in [0, 1]."""
 
 
-def load(folders: Sequence[Path], short: int, device: torch.device) -> tuple[list[Clip], list[str]]:
+def load(folders: Sequence[Path], short: int) -> tuple[list[Clip], list[str]]:
     """Decode every clip under the folders.
 
     Returns:
@@ -60,23 +60,24 @@ def load(folders: Sequence[Path], short: int, device: torch.device) -> tuple[lis
             if clip is None:
                 skipped.append(path.name)
             else:
-                frames = torch.from_numpy(clip[0]).to(device).permute(0, 3, 1, 2).contiguous()
-                clips.append(Clip(path.stem, frames, clip[1], _change(frames)))
+                clips.append(clip)
     return clips, skipped
 
 
-def _read(path: Path, short: int) -> tuple[object, float] | None:
+def _read(path: Path, short: int) -> Clip | None:
     try:
-        return clip_bytes(path, short)
+        frames, rate = clip_bytes(path, short)
     except DamagedMediaError:
         return None  # named to the user by ``load``
+    planes = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
+    return Clip(path.stem, planes, rate, _change(planes))
 
 
 def _change(frames: Tensor) -> Tensor:
     thumbs = torch.cat(
         [F.adaptive_avg_pool2d(part.float().mean(1), (36, 64)) for part in frames.split(64)]
     )
-    return (thumbs[1:] - thumbs[:-1]).abs().mean((1, 2)).div(255).cpu()
+    return (thumbs[1:] - thumbs[:-1]).abs().mean((1, 2)).div(255)
 
 
 class ClipWindows:
@@ -97,11 +98,13 @@ class ClipWindows:
             )
         self.weights = torch.tensor([len(clip.frames) ** 0.5 / clip.rate**0.5 for clip in self.clips])
 
-    def draw(self, count: int, rng: torch.Generator) -> Tensor:
-        """Draw ``count`` windows, ``b f 3 h w`` in [0, 1]."""
-        return torch.stack([self._window(rng) for _ in range(count)]).float().div_(255)
+    def draw(self, count: int, kept: Tensor, rng: torch.Generator) -> Tensor:
+        """See ``batches.Windows``."""
+        if not count:
+            return torch.zeros(0, len(kept), 3, self.side, self.side, dtype=torch.uint8)
+        return torch.stack([self._window(kept, rng) for _ in range(count)])
 
-    def _window(self, rng: torch.Generator) -> Tensor:
+    def _window(self, kept: Tensor, rng: torch.Generator) -> Tensor:
         for _ in range(20):  # a still clip may have no moving stretch: then any window will do
             clip = self.clips[int(torch.multinomial(self.weights, 1, generator=rng))]
             index = self._stretch(clip, rng)
@@ -110,7 +113,7 @@ class ClipWindows:
                 break
         if bool(torch.rand(1, generator=rng) < 0.5):
             index = index.flip(0)
-        return self._crop(clip.frames, index, rng)
+        return self._crop(clip.frames, index[kept], rng)
 
     def _stretch(self, clip: Clip, rng: torch.Generator) -> Tensor:
         base = max(1, round(clip.rate / 30))
@@ -127,10 +130,10 @@ class ClipWindows:
             side = min(h, w)
         top = int(torch.randint(h - side + 1, (1,), generator=rng))
         left = int(torch.randint(w - side + 1, (1,), generator=rng))
-        window = frames[index.to(frames.device), :, top : top + side, left : left + side]
+        window = frames[index, :, top : top + side, left : left + side]
         if side != self.side:
             window = F.interpolate(window.float(), self.side, mode="area").round().to(torch.uint8)
         flip, turn = torch.rand(2, generator=rng) < torch.tensor([0.5, 0.15])
         if flip:
             window = window.flip(-1)
-        return window.transpose(-1, -2) if turn else window
+        return (window.transpose(-1, -2) if turn else window).contiguous()

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from mardini_cli.training.objectives import KINDS, Objective
 from mardini_cli.training.stages import StageConfig, TrainConfig
 
 _EMA_SHARE = 0.02  # of a stage's steps: how far back the average reaches (feasibility, mistake 1)
-_LOOKS = 8  # held-out batches a validation
+_LOOKS, _LOOK_WINDOWS = 8, 12  # held-out batches, and windows in each
 
 
 class Averaged:
@@ -77,12 +78,12 @@ class Run:
         place, state = found or (checkpoint.Place(0, 0), {})
         if state:
             self.model.load_state_dict(checkpoint.part_of(state, "model"))
-        store, skipped = clips.load([Path(p) for p in self.config.data], self.config.short, self.device)
+        store, skipped = clips.load([Path(p) for p in self.config.data], self.config.short)
         if skipped:
             yield Warned(code="skipped-clips", message=f"left out, do not decode: {', '.join(skipped)}")
         photos = None
         if self.config.photos:
-            photos = synthetic.load([Path(p) for p in self.config.photos], self.device)
+            photos = synthetic.load([Path(p) for p in self.config.photos])
         for index, stage in enumerate(self.config.stages):
             if index >= place.stage:
                 first = place.step if index == place.stage else 0
@@ -113,39 +114,36 @@ class Run:
         if state:
             _restore(state, objective, optimiser, rival, average)
         train, held = self._data(stage, data)
-        # Generators, not the seeds, would have to be stored: so each step has its own.
-        try:
-            batches = train.run(first)
-            for step, batch in enumerate(batches, start=first):
-                parts = self._step(objective, batch, step, optimiser, rival)
-                average.update(step)
-                done = step + 1
-                if done % 50 == 0 or done == stage.steps:
-                    yield self._log(stage, done, parts)
-                if self.rank == 0 and (done % stage.validate == 0 or done == stage.steps):
-                    self._validate(objective, stage, done, held, average)
-                if done % self.config.save == 0 and done < stage.steps:
-                    self._save(checkpoint.Place(index, done), objective, optimiser, rival, average)
-        finally:
-            train.close()
-            held.close()
+        for step, batch in enumerate(train.run(first, self.config.workers, self.device), first):
+            parts = self._step(objective, batch, step, optimiser, rival)
+            average.update(step)
+            done = step + 1
+            if done % 50 == 0 or done == stage.steps:
+                yield self._log(stage, done, parts)
+            if self.rank == 0 and (done % stage.validate == 0 or done == stage.steps):
+                self._validate(objective, stage, done, held, average)
+            if done % self.config.save == 0 and done < stage.steps:
+                self._save(checkpoint.Place(index, done), objective, optimiser, rival, average)
         average.swap()
         self._save(checkpoint.Place(index + 1, 0), objective, None, None, None)
 
     def _data(
         self, stage: StageConfig, data: tuple[list[clips.Clip], Tensor | None]
-    ) -> tuple[Batches, Batches]:
+    ) -> tuple[Batches, list[Batch]]:
+        """Batches to train on, and the held-out ones, on the device."""
         store, photos = data
         every = self.config.held_out
         held = store[every // 2 :: every] if every and len(store) > every else store[:1]
         rest = [clip for clip in store if clip not in held] or store
         made = synthetic.PhotoWindows(photos, stage.slots, stage.side) if photos is not None else None
-        train = (clips.ClipWindows(rest, stage.slots, stage.side), made)
-        look = (clips.ClipWindows(held, stage.slots, stage.side), None)
-        return (
-            Batches(train, stage, self.config.seed, self.config.threads),
-            Batches(look, stage, self.config.seed + 1, 2),
+        train = Batches(
+            (clips.ClipWindows(rest, stage.slots, stage.side), made), stage, self.config.seed
         )
+        look = replace(stage, steps=_LOOKS, batch=min(stage.batch, _LOOK_WINDOWS), photos=0.0)
+        source = clips.ClipWindows(held, stage.slots, stage.side)
+        looks = Batches((source, None), look, self.config.seed + 1)
+        workers = min(self.config.workers, _LOOKS)
+        return train, [batch.to(self.device) for batch in looks.run(0, workers, self.device)]
 
     def _step(
         self,
@@ -160,7 +158,7 @@ class Run:
         rng = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + step)
         optimiser.zero_grad(set_to_none=True)
         with self._autocast():
-            asked = objective.ask(_share(batch, self.rank, self.world), rng, step / stage.steps)
+            asked = objective.ask(batch.share(self.rank, self.world).to(self.device), rng, step / stage.steps)
         asked.total.backward()
         if rival is not None and asked.rival is not None:
             rival.zero_grad(set_to_none=True)
@@ -178,7 +176,7 @@ class Run:
         return nullcontext()
 
     def _log(self, stage: StageConfig, done: int, parts: dict[str, Tensor]) -> Event:
-        figures = {name: round(float(value), 6) for name, value in parts.items()}
+        figures = {name: round(float(value.detach()), 6) for name, value in parts.items()}
         if not all(math.isfinite(value) for value in figures.values()):
             raise MadeFrameError(
                 f"stage {stage.name}, step {done}: {figures}",
@@ -191,15 +189,15 @@ class Run:
 
     @torch.no_grad()
     def _validate(
-        self, objective: Objective, stage: StageConfig, done: int, held: Batches, average: Averaged
+        self, objective: Objective, stage: StageConfig, done: int, held: list[Batch], average: Averaged
     ) -> None:
         row: dict[str, float | str | int] = {"stage": stage.name, "step": done}
         for name in ("raw", "average"):
             totals: dict[str, float] = {}
             with self._autocast():
-                for look in range(_LOOKS):
-                    for key, value in objective.score(held.make(look)).items():
-                        totals[key] = totals.get(key, 0.0) + float(value) / _LOOKS
+                for batch in held:
+                    for key, value in objective.score(batch).items():
+                        totals[key] = totals.get(key, 0.0) + float(value.detach()) / len(held)
             row |= {f"{name}_{key}": round(value, 4) for key, value in totals.items()}
             average.swap()
         self._write(row)
@@ -234,19 +232,6 @@ def _join() -> tuple[int, int]:
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     return int(os.environ.get("RANK", "0")), world
-
-
-def _share(batch: Batch, rank: int, world: int) -> Batch:
-    """This process's windows of the batch."""
-    if world == 1:
-        return batch
-    b = len(batch.frames)
-    mine = slice(rank, b, world)
-    target = batch.target
-    if target is not None:
-        target = target.unflatten(0, (b, -1))[mine].flatten(0, 1)
-    flow = batch.flow[mine] if batch.flow is not None else None
-    return Batch(batch.frames[mine], batch.mask[mine], batch.times[mine], flow, target)
 
 
 def _meet(optimiser: torch.optim.Optimizer, world: int) -> None:

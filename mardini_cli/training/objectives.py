@@ -59,7 +59,7 @@ class Objective(nn.Module):
 
     def score(self, batch: Batch) -> dict[str, Tensor]:
         """Figures on held-out windows."""
-        rng = torch.Generator(batch.frames.device).manual_seed(0)
+        rng = torch.Generator(batch.made.device).manual_seed(0)
         return {"loss": self.ask(batch, rng, 1.0).total}
 
 
@@ -91,7 +91,7 @@ class GuidedObjective(Objective):
     def ask(self, batch: Batch, rng: torch.Generator, done: float) -> Asked:
         """See ``Objective.ask``."""
         guided, stage = self.guided, self.stage
-        b = len(batch.frames)
+        b = len(batch.mask)
         assert batch.flow is not None
         held = torch.rand(b, generator=rng, device=rng.device) >= stage.no_prior
         given = guided.look(
@@ -214,7 +214,7 @@ class GuidedObjective(Objective):
         mean, spread = guided.encode(batch.made, given)
         truth = batch.made.flatten(0, 1)
         signal = self._signal(given)
-        clean = torch.zeros(len(batch.frames), device=truth.device)
+        clean = torch.zeros(len(batch.mask), device=truth.device)
         rng = torch.Generator(truth.device).manual_seed(0)
         latent = guided.normalise(mean + torch.exp(0.5 * spread) * _normal(mean, rng))
         without = guided.trace(None, None, given, signal).frames.float().clamp(0, 1)
@@ -274,7 +274,7 @@ class PlannerObjective(Objective):
         with torch.no_grad():
             given = _look(model, batch)
             target = model.autoencoder.planner_target(batch.made, given)
-        told = self.head(model.plan(given))[given.mask].unflatten(0, target.shape[:2])
+        told = self.head(model.plan(given))[batch.mask].unflatten(0, target.shape[:2])
         loss = F.mse_loss(told[..., : target.shape[-1]].float(), target.float())
         return Asked(loss, None, {"mse": loss.detach()})
 

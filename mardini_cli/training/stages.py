@@ -101,8 +101,8 @@ class TrainConfig:
     """Every n-th clip by name is kept for validation and never trained on."""
     save: int = 500
     """Steps between checkpoints."""
-    threads: int = 8
-    """Threads that work out flow."""
+    workers: int = 4
+    """Processes that make batches; 0 makes them in the training process."""
 
 
 def tiny_stages(scale: float = 1.0) -> tuple[StageConfig, ...]:
@@ -139,7 +139,15 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
     for change in changes:
         key, _, value = change.partition("=")
         values |= _toml(f"{key} = {value if _is_toml(value) else repr(value)}", change)
-    return _settled(from_mapping(TrainConfig, _with_stages(values), str(path)))
+    stages = tuple(_stage(table) for table in values.pop("stages", [])) or tiny_stages()
+    return replace(from_mapping(TrainConfig, values, str(path)), stages=stages)
+
+
+def _stage(table: Mapping[str, Any]) -> StageConfig:
+    values = dict(table)
+    mix = values.pop("tasks", None)
+    stage = from_mapping(StageConfig, values, f"stage {table.get('name', '?')}")
+    return stage if mix is None else replace(stage, tasks=tuple(mix.items()))
 
 
 def _toml(text: str, where: str) -> dict[str, Any]:
@@ -157,21 +165,3 @@ def _is_toml(value: str) -> bool:
     except tomllib.TOMLDecodeError:
         return False
     return True
-
-
-def _with_stages(values: Mapping[str, Any]) -> dict[str, Any]:
-    tables = values.get("stages", [])
-    stages = [
-        from_mapping(StageConfig, _with_mix(table), f"stage {table.get('name', '?')}")
-        for table in tables
-    ]
-    return {**values, "stages": stages}
-
-
-def _with_mix(table: Mapping[str, Any]) -> dict[str, Any]:
-    tasks = table.get("tasks")
-    return {**table, "tasks": list(tasks.items())} if isinstance(tasks, Mapping) else dict(table)
-
-
-def _settled(config: TrainConfig) -> TrainConfig:
-    return config if config.stages else replace(config, stages=tiny_stages())

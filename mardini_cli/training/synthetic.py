@@ -1,9 +1,9 @@
 """Training windows from photographs: a camera moves over one, cut-outs of others move before it.
 
-Room: training. Made on the device of the photographs, from (seed, step) alone. Ours.
+Room: training. From a generator alone. Ours.
 
 Dimension key
-    b  windows     f  slots     l  layers, 0 the background     h, w  pixels
+    b  windows     f  slots     h, w  pixels
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ PHOTOS = (".webp", ".jpg", ".jpeg", ".png")
 _SIDE = 400  # of the stored photographs, pixels
 
 
-def load(folders: Sequence[Path], device: torch.device) -> Tensor:
+def load(folders: Sequence[Path]) -> Tensor:
     """Read every photograph under the folders, ``k 3 s s`` uint8.
 
     Raises:
@@ -37,8 +37,8 @@ def load(folders: Sequence[Path], device: torch.device) -> Tensor:
             do="check photos, or leave it empty",
         )
     with ThreadPoolExecutor() as pool:
-        photos = list(pool.map(lambda path: torch.from_numpy(photo_bytes(path, _SIDE)), paths))
-    return torch.stack(photos).permute(0, 3, 1, 2).contiguous().to(device)
+        photos = list(pool.map(lambda path: torch.tensor(photo_bytes(path, _SIDE)), paths))
+    return torch.stack(photos).permute(0, 3, 1, 2).contiguous()
 
 
 class PhotoWindows:
@@ -47,23 +47,23 @@ class PhotoWindows:
     def __init__(self, photos: Tensor, slots: int, side: int, layers: int = 3) -> None:
         self.photos, self.slots, self.side, self.layers = photos, slots, side, layers
 
-    def draw(self, count: int, rng: torch.Generator) -> Tensor:
-        """Draw ``count`` windows, ``b f 3 h w`` in [0, 1]."""
-        f, device = self.slots, self.photos.device
-        made = torch.zeros(count, f, 3, self.side, self.side, device=device)
-        for layer in range(self.layers):
-            picked = torch.randint(len(self.photos), (count,), generator=rng)
-            picture = self.photos[picked.to(device)].float().div_(255)
-            paths = self._paths(count, layer, rng).to(device)
-            seen = self._see(picture, paths)
-            if layer == 0:
-                made = seen
-                continue
-            shape = self._see(self._shapes(count, rng).to(device), paths, "zeros")
-            there = (torch.rand(count, generator=rng) < 0.7).float().to(device)
-            share = torch.sigmoid((shape - 0.5) * 40) * there.view(-1, 1, 1, 1, 1)
-            made = made * (1 - share) + seen * share
-        return (made * self._light(count, rng).to(device)).clamp(0, 1)
+    def draw(self, count: int, kept: Tensor, rng: torch.Generator) -> Tensor:
+        """See ``batches.Windows``."""
+        made = self._see(self._pictures(count, rng), self._paths(count, 0, rng)[:, kept])
+        for layer in range(1, self.layers):
+            there = (torch.rand(count, generator=rng) < 0.7).nonzero().flatten()
+            picture, paths = self._pictures(count, rng), self._paths(count, layer, rng)[:, kept]
+            shapes = self._shapes(count, rng)
+            if len(there):
+                share = self._see(shapes[there], paths[there], "zeros")
+                share = torch.sigmoid((share - 0.5) * 40)
+                seen = self._see(picture[there], paths[there])
+                made[there] = made[there] * (1 - share) + seen * share
+        made = made * self._light(count, rng)[:, kept]
+        return made.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+
+    def _pictures(self, count: int, rng: torch.Generator) -> Tensor:
+        return self.photos[torch.randint(len(self.photos), (count,), generator=rng)].float() / 255
 
     def _paths(self, count: int, layer: int, rng: torch.Generator) -> Tensor:
         """Affine path of each window's layer, ``b f 2 3``, in the photograph's [-1, 1] frame."""
@@ -92,7 +92,8 @@ class PhotoWindows:
         b, f = paths.shape[:2]
         grid = F.affine_grid(paths.flatten(0, 1), [b * f, 3, self.side, self.side], align_corners=False)
         source = picture.repeat_interleave(f, 0)
-        seen = F.grid_sample(source, grid, "bicubic", padding, align_corners=False)
+        kernel = "bicubic" if picture.shape[1] == 3 else "bilinear"  # outlines are soft anyway
+        seen = F.grid_sample(source, grid, kernel, padding, align_corners=False)
         return seen.view(b, f, *seen.shape[1:]).clamp(0, 1)
 
     def _shapes(self, count: int, rng: torch.Generator) -> Tensor:
