@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from mardini_cli.config import SamplerConfig
+from mardini_cli.config import ModelConfig, SamplerConfig
 from mardini_cli.errors import ConfigError, EncoderError, TooFewFramesError
 from mardini_cli.events import Event, Finished, Planned, Warned
 from mardini_cli.tasks.interpolate import check_factor
@@ -141,6 +141,7 @@ def _preflight(request: InterpolateRequest) -> _Job:
     config = weights.read_card(weights.find(request.model)).config
     device = choose_device(request.device)
     dtype = choose_dtype(request.dtype, device)
+    _check_attention(request.attention, device, config)
     info = probe(request.clip)
     _check_frames(request.clip, len(info.times))
     plan = plan_interpolation(info.times, request.factor, config.window)
@@ -154,6 +155,15 @@ def _preflight(request: InterpolateRequest) -> _Job:
         dtype=dtype,
         encode=encode,
     )
+
+
+def _check_attention(attention: str, device: torch.device, config: ModelConfig) -> None:
+    if attention == "xformers":
+        import torch
+
+        from mardini_cli.model.attention import require_xformers
+
+        require_xformers(device, torch.float32, config.planner.width // config.planner.heads)
 
 
 def _check_frames(clip: Path, count: int) -> None:

@@ -134,3 +134,13 @@ def _time(frame: av.VideoFrame) -> Fraction:
     assert frame.pts is not None
     assert frame.time_base is not None
     return frame.pts * Fraction(frame.time_base)
+
+
+def write_tone(path: Path) -> Path:
+    """Write sound without pictures."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=SAMPLES, layout="mono")
+        for part in _tone(0.2):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode())
+    return path
