@@ -31,7 +31,7 @@ from mardini_cli.evaluation.ours import Maker
 from mardini_cli.evaluation.protocols import PROTOCOLS, Protocol
 from mardini_cli.evaluation.request import EvaluateRequest
 from mardini_cli.evaluation.score import score
-from mardini_cli.evaluation.sheets import Chosen, choose, draw, path_in
+from mardini_cli.evaluation.sheets import Chosen, choose, draw
 from mardini_cli.evaluation.tables import Row, summarise
 from mardini_cli.events import Event, Measured, Progress, Warned
 
@@ -54,7 +54,8 @@ def evaluate(request: EvaluateRequest) -> Iterator[Event]:
     dtype = choose_dtype(request.dtype, device)
     results.prepare(request.output, overwrite=request.overwrite)
     maker = _maker(request, device, dtype) if request.has_model else None
-    with ThreadPoolExecutor(thread_name_prefix="mardini") as pool:
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
         read = list(pool.map(excerpts_of, clips, range(len(clips))))
         skipped = [str(found) for found in read if isinstance(found, MardiniError)]
         for message in skipped:
@@ -67,10 +68,11 @@ def evaluate(request: EvaluateRequest) -> Iterator[Event]:
                 do="see the warnings above",
             )
         flows = list(pool.map(lambda e: motion_between(e.frames[0], e.frames[-1]), found))
-        bench = Bench(found, flows, device, maker, request, pool)
+        bench = Bench(found, flows, device, maker, request, pool, threads)
         for done in bench.run():
             yield Progress(done=done, total=bench.total, elapsed=monotonic() - began)
         chosen = bench.sheets() if request.sheets else []
+        torch.set_num_threads(threads)  # partly one setting for all threads: given back
     lines = summarise(bench.rows)
     outcome = results.Outcome(
         request=request,
@@ -110,6 +112,9 @@ class Bench:
     maker: Maker | None
     request: EvaluateRequest
     pool: ThreadPoolExecutor
+    """Its threads run torch alone each; together they fill the cores."""
+    threads: int
+    """Torch's own threads for the model, where that is on the CPU."""
     rows: list[Row] = field(default_factory=list)
 
     @property
@@ -156,8 +161,7 @@ class Bench:
                 made = {
                     self.titles[name]: frames[0] for name, frames in self._made(protocol, excerpt)
                 }
-                sheet = draw(excerpt, protocol, made)
-                results.put(path_in(self.request.output, chosen), sheet)
+                draw(self.request.output / chosen.file, excerpt, protocol, made)
                 sheets.append(chosen)
         return sheets
 
@@ -174,6 +178,7 @@ class Bench:
                 frames = torch.stack(list(made)).to(self.device)
                 yield self._score(places, frames, protocol, baseline.name)
         if self.maker is not None:
+            torch.set_num_threads(self.threads)
             for places in self._batches(1 if self.device.type == "cpu" else BATCH):
                 batch = [self.excerpts[place] for place in places]
                 for steps, frames in self.maker.make(batch, protocol, self.steps).items():

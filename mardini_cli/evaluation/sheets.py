@@ -4,7 +4,7 @@ Room: evaluation. Windows are chosen by rule, never by hand: of each third of mo
 and the hardest window, by the PSNR of a baseline that saw the same frames.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from mardini_cli.evaluation.excerpts import Excerpt
 from mardini_cli.evaluation.protocols import SLOTS, Protocol
 from mardini_cli.evaluation.score import whole_windows
 from mardini_cli.evaluation.tables import THIRDS, Row, thirds
-from mardini_cli.media.sheet import SheetRow, contact_sheet
+from mardini_cli.media.sheet import contact_sheet
 
 FOLDER: Final = "sheets"
 JUDGES: Final = ("dis", "constant-velocity", "repeat")
@@ -67,33 +67,26 @@ def choose(rows: Sequence[Row]) -> list[Chosen]:
     return chosen
 
 
-def draw(excerpt: Excerpt, protocol: Protocol, made: Mapping[str, Tensor]) -> bytes:
-    """Lay the truth and every method's window out, one below the other; a JPEG.
+def draw(output: Path, excerpt: Excerpt, protocol: Protocol, made: Mapping[str, Tensor]) -> None:
+    """Lay the truth and every method's window out, one below the other.
 
     Args:
+        output: where; its folder is made.
         excerpt: the true window.
         protocol: which slots are made.
         made: title to ``m 3 h w``.
     """
     true = excerpt.frames[None]
-    rows = [_row("truth", true)]
-    for title, frames in made.items():
-        rows.append(_row(title, whole_windows(true, frames[None].cpu(), protocol)))
-    return contact_sheet(rows, list(_columns(protocol)))
-
-
-def _row(title: str, windows: Tensor) -> SheetRow:
-    pictures = windows[0].permute(0, 2, 3, 1).numpy()  # f 3 h w -> f h w 3
-    return SheetRow(title=title, frames=list(pictures))
-
-
-def _columns(protocol: Protocol) -> Iterator[str]:
-    for slot in range(SLOTS):
-        yield f"{slot} made" if slot in protocol.made else f"{slot} given"
-
-
-def path_in(output: Path, chosen: Chosen) -> Path:
-    """Where the sheet stands; its folder is made."""
-    path = output / chosen.file
-    path.parent.mkdir(exist_ok=True)
-    return path
+    windows = [
+        true,
+        *(whole_windows(true, frames[None].cpu(), protocol) for frames in made.values()),
+    ]
+    output.parent.mkdir(exist_ok=True)
+    contact_sheet(
+        output,
+        [list(window[0].permute(0, 2, 3, 1).numpy()) for window in windows],  # f 3 h w -> f h w 3
+        row_labels=["truth", *made],
+        column_labels=[
+            f"{slot} {'made' if slot in protocol.made else 'given'}" for slot in range(SLOTS)
+        ],
+    )

@@ -19,6 +19,8 @@ Picture = npt.NDArray[Any]
 
 GAP = 4
 TEXT = 14
+PNG: dict[str, Any] = {"format": "PNG"}
+JPEG: dict[str, Any] = {"format": "JPEG", "quality": 93, "subsampling": 0}
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 
 
@@ -28,10 +30,10 @@ def contact_sheet(
     row_labels: Sequence[str] = (),
     column_labels: Sequence[str] = (),
 ) -> None:
-    """Write rows of frames as one PNG.
+    """Write rows of frames as one PNG, or as a JPEG where the name says so.
 
     Args:
-        output: where; replaced if it is there.
+        output: where; replaced if it is there. ``.jpg`` is for reports, a tenth of a PNG's size.
         rows: RGB frames, ``h w 3``, uint8 or float in [0, 1], all of one size; rows may be short.
         row_labels: text above each row.
         column_labels: text above each column.
@@ -65,7 +67,7 @@ def contact_sheet(
     part = PartFile(output)
     with translated(output, Doing.WRITING):
         try:
-            sheet.save(part.path, "PNG")
+            sheet.save(part.path, **(JPEG if output.suffix == ".jpg" else PNG))
             part.publish()
         finally:
             part.discard()
@@ -74,4 +76,5 @@ def contact_sheet(
 def _bytes(picture: Picture) -> npt.NDArray[np.uint8]:
     if picture.dtype == np.uint8:
         return np.ascontiguousarray(picture)
-    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    levels: npt.NDArray[np.float64] = np.clip(picture, 0, 1) * 255.0
+    return np.rint(levels).astype(np.uint8)

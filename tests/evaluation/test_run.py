@@ -51,7 +51,8 @@ def found(write_clip: WriteClip) -> list[Excerpt]:
 
 
 def run(**settings: Any) -> tuple[list[Event], dict[str, Any]]:
-    request = EvaluateRequest(**{"model": "none", "device": "cpu", "sheets": False} | settings)
+    plain: dict[str, Any] = {"model": "none", "device": "cpu", "sheets": False}
+    request = EvaluateRequest(**plain | settings)
     events = list(evaluate(request))
     return events, json.loads((request.output / "results.json").read_text())
 
@@ -146,7 +147,7 @@ def test_a_run_measures_every_method_on_every_window(
     page = (tmp_path / "out/report.html").read_text()
     assert page.count("data:image/jpeg;base64,") == len(told["sheets"]) == 8
     assert page.count("<table>") == 2 * 3  # two windows: all, and a third for each
-    assert "http" not in page
+    assert "://" not in page
     for file in told["sheets"].values():
         assert (tmp_path / "out" / file).stat().st_size > 10_000
     last = events[-1]

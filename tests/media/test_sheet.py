@@ -1,48 +1,51 @@
 """Contact sheets: each frame at its place."""
 
-import io
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from mardini_cli.errors import ShapeError
-from mardini_cli.media.sheet import GAP, SheetRow, contact_sheet
+from mardini_cli.media.sheet import GAP, contact_sheet
+
+SHADES = ((0.1, 0.4, 0.7), (0.9, 0.6, 0.3))
 
 
-def test_every_frame_stands_in_its_row_and_column() -> None:
-    shades = [[0.1, 0.4, 0.7], [0.9, 0.6, 0.3]]
-    rows = [
-        SheetRow(title=f"row {n}", frames=[np.full((32, 48, 3), x, np.float32) for x in line])
-        for n, line in enumerate(shades)
-    ]
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_every_frame_stands_in_its_row_and_column(suffix: str, tmp_path: Path) -> None:
+    rows = [[np.full((32, 48, 3), shade, np.float32) for shade in line] for line in SHADES]
+    output = tmp_path / f"sheet{suffix}"
 
-    sheet = np.asarray(Image.open(io.BytesIO(contact_sheet(rows, ["a", "b", "c"]))))
+    contact_sheet(output, rows)
 
-    for up, line in enumerate(reversed(shades)):
-        for back, shade in enumerate(reversed(line)):
-            y = sheet.shape[0] - (up + 1) * (32 + GAP) + 16
-            x = sheet.shape[1] - (back + 1) * (48 + GAP) + 24
-            assert np.abs(sheet[y, x].astype(int) - round(shade * 255)).max() <= 2
-
-
-def test_words_are_drawn_beside_the_frames() -> None:
-    frame = np.full((32, 32, 3), 1, np.float32)
-
-    plain, long = (
-        np.asarray(
-            Image.open(io.BytesIO(contact_sheet([SheetRow(title=t, frames=[frame])], ["slot"])))
-        )
-        for t in ("x", "a much longer title")
-    )
-
-    assert long.shape[1] > plain.shape[1]
-    assert long.min() < 60
+    sheet = np.asarray(Image.open(output)).astype(int)
+    for row, line in enumerate(SHADES):
+        for column, shade in enumerate(line):
+            y, x = GAP + row * (32 + GAP) + 16, GAP + column * (48 + GAP) + 24
+            assert np.abs(sheet[y, x] - round(shade * 255)).max() <= 2
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
 
 
-def test_rows_of_different_lengths_or_sizes_are_refused() -> None:
-    small, large = np.zeros((16, 16, 3), np.float32), np.zeros((32, 16, 3), np.float32)
+def test_labels_are_drawn_above_rows_and_columns(tmp_path: Path) -> None:
+    frame = np.full((32, 64, 3), 255, np.uint8)
 
-    for frames in ([small], [small, large]):
-        with pytest.raises(ShapeError, match="2 frames of one size"):
-            contact_sheet([SheetRow(title="row", frames=frames)], ["a", "b"])
+    contact_sheet(tmp_path / "plain.png", [[frame]])
+    contact_sheet(tmp_path / "told.png", [[frame]], ["truth"], ["0 given"])
+
+    plain, told = (np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("plain", "told"))
+    assert told.shape[0] > plain.shape[0]
+    assert plain.min() == 255
+    assert told.min() < 60
+
+
+def test_frames_of_several_sizes_are_refused(tmp_path: Path) -> None:
+    small, large = np.zeros((16, 16, 3), np.uint8), np.zeros((32, 16, 3), np.uint8)
+
+    none: list[list[NDArray[np.uint8]]] = [[]]
+    for rows in ([[small, large]], none):
+        with pytest.raises(ShapeError, match="one size"):
+            contact_sheet(tmp_path / "sheet.png", rows)
+
+    assert not list(tmp_path.iterdir())
