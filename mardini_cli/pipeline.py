@@ -21,7 +21,7 @@ from fractions import Fraction
 from itertools import groupby, islice
 from threading import Condition
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -51,8 +51,9 @@ PROGRESS_SECONDS = 0.5
 """How often progress is told while only the encoder is still at work."""
 LARGEST_BATCH = 16
 """Windows made at once on a GPU at most; more bring no speed."""
-BYTES_PER_PIXEL = 1000
-"""Memory that a window takes on a GPU, for each pixel of each of its slots; generous."""
+GUIDED_BYTES, VAE_BYTES = 1000, 8000
+"""Memory of a window for each pixel of each slot, by autoencoder; generous. ``tiny`` took 460 at
+512 x 288 and 96 at 1920 x 1080."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,23 +89,20 @@ def run(
     def progress() -> Progress:
         return Progress(done=tally.written, total=len(plan.slots), elapsed=monotonic() - began)
 
-    with ThreadPoolExecutor(2, thread_name_prefix="mardini") as threads:
+    # Left in turn: the channels let their threads go before the threads are waited for.
+    with ThreadPoolExecutor(2, thread_name_prefix="mardini") as threads, decoded, pages:
         reading = threads.submit(_read, info, _last_uses(plan).keys(), decoded)
         writing = threads.submit(_write, writer, pages, tally)
-        try:
-            desk = _Desk(plan, decoded, reading, pages, writing)
-            make = Maker(model, settings)
-            for windows in _batches(plan.windows, settings.batch or make.batch_size(plan, info)):
-                desk.take(make(windows, desk.give(windows)))
-                yield progress()
-            desk.finish()
-            while not wait([writing], timeout=PROGRESS_SECONDS).done:
-                yield progress()
-            writing.result()
+        desk = _Desk(plan, decoded, reading, pages, writing)
+        make = Maker(model, settings)
+        for windows in _batches(plan.windows, settings.batch or make.batch_size(plan, info)):
+            desk.take(make(windows, desk.give(windows)))
             yield progress()
-        finally:
-            decoded.close(drop=True)
-            pages.close(drop=True)
+        desk.finish()
+        while not wait([writing], timeout=PROGRESS_SECONDS).done:
+            yield progress()
+        writing.result()
+        yield progress()
 
 
 def _batches(windows: Sequence[Window], size: int) -> Iterator[tuple[Window, ...]]:
@@ -137,8 +135,9 @@ class Maker:
         if self.device.type != "cuda" or not plan.windows:
             return 1
         pixels = max(len(window.slots) for window in plan.windows) * info.width * info.height
+        needed = pixels * (GUIDED_BYTES if self.model.config.guided else VAE_BYTES)
         free, _ = torch.cuda.mem_get_info(self.device)
-        return int(max(1, min(LARGEST_BATCH, free // (pixels * BYTES_PER_PIXEL))))
+        return int(max(1, min(LARGEST_BATCH, free // needed)))
 
     @torch.inference_mode()
     def __call__(
@@ -209,12 +208,18 @@ class _Channel(Generic[Item]):
     """A bounded queue between two threads, which either end can close.
 
     Nobody waits on a closed channel: ``put`` answers False, ``get`` hands out what is left and
-    then None.
+    then None. As a context manager it is closed, whatever happens.
     """
 
     def __init__(self, room: int) -> None:
         self._room, self._items, self._closed = room, deque[Item](), False
         self._change = Condition()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close(drop=True)
 
     def put(self, item: Item) -> bool:
         with self._change:

@@ -85,6 +85,8 @@ def _follow(requests: Sequence[api.InterpolateRequest], screen: Screen) -> None:
     for request in requests:
         try:
             screen.follow(api.interpolate(request), dry_run=request.dry_run)
+        except UsageError:
+            raise  # wrong words are wrong for every clip
         except MardiniError as error:
             screen.fail(error)
             failed += 1

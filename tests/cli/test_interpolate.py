@@ -162,6 +162,17 @@ TRANSCRIPT = (Path(__file__).parent / "bad_input.txt").read_text(encoding="utf-8
 CASES = [case.splitlines() for case in TRANSCRIPT.split("\n\n")]
 
 
+def test_wrong_words_end_the_work_at_the_first_of_several_clips(run: Run, folder: Path) -> None:
+    for name in ("a.mkv", "b.mkv"):
+        write_clip(folder / name, even_times(3))
+
+    shown = run("a.mkv", "b.mkv", "--codec", "mpeg9")
+
+    assert shown == Shown(
+        2, "", "mardini: unknown codec 'mpeg9'; needs h264 or vp9 or ffv1; choose one\n"
+    )
+
+
 @pytest.fixture
 def shelf(folder: Path, nano: Path) -> Path:
     """One good clip, and all that can be wrong beside it."""
@@ -241,6 +252,29 @@ def test_a_signal_in_the_middle_of_the_work_leaves_nothing(
 
     assert (process.returncode, out) == (status, b"")
     assert b"Traceback" not in err
+    assert [path.name for path in folder.iterdir()] == ["walk.mkv"]
+
+
+def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(nano: Path, folder: Path) -> None:
+    """The limit on the size of a file stands for the disk."""
+    write_clip(folder / "walk.mkv", even_times(40))
+    words = ("interpolate", "walk.mkv", "--codec", "ffv1", "--quiet", "--device", "cpu")
+    program = (sys.executable, "-m", "mardini_cli", *words, "--model", str(nano))
+
+    ended = subprocess.run(
+        ["bash", "-c", 'ulimit -f 40; exec "$@"', "bash", *program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=120,
+    )
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        f"mardini: {folder}/walk.x2.mkv: File too large; needs room and permission to write; "
+        "choose another place with -o\n"
+    )
     assert [path.name for path in folder.iterdir()] == ["walk.mkv"]
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mardini_cli.config import SamplerConfig
-from mardini_cli.errors import DamagedMediaError, MadeFrameError
+from mardini_cli.errors import DamagedMediaError, EncoderError, MadeFrameError
 from mardini_cli.events import Progress
 from mardini_cli.media.encoders import EncodeSettings
 from mardini_cli.media.probe import probe
@@ -201,6 +201,16 @@ def test_numbers_that_are_no_picture_stop_the_work_and_leave_no_file(tmp_path: P
 
     with pytest.raises(MadeFrameError, match="window 0: NaN or infinity in made frames 1, 3, 5, 7"):
         made(source, tmp_path / "out.mkv", broken)
+
+    assert names(tmp_path) == ["in.mkv"]
+
+
+def test_a_writer_that_refuses_a_frame_stops_the_work(tmp_path: Path, model: MarDini) -> None:
+    """Matroska keeps whole milliseconds: sixty-four frames do not fit into forty of them."""
+    source = write_clip(tmp_path / "in.mkv", even_times(9))
+
+    with pytest.raises(EncoderError, match="ticks of 1/1000 s"):
+        made(source, tmp_path / "out.mkv", model, factor=64)
 
     assert names(tmp_path) == ["in.mkv"]
 
