@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import tracemalloc
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -159,8 +160,8 @@ def test_progress_grows_and_ends_complete(tmp_path: Path, model: MarDini) -> Non
     assert [p.elapsed for p in told] == sorted(p.elapsed for p in told)
 
 
-def test_memory_depends_on_the_window_and_not_on_the_clip(tmp_path: Path, model: MarDini) -> None:
-    """Given frames alive at once: those of a window and those that wait in the channels."""
+def test_given_frames_are_let_go_after_their_last_window(tmp_path: Path, model: MarDini) -> None:
+    """Alive at once: those of a window and those that wait in the channels."""
     source = write_clip(tmp_path / "in.mkv", even_times(60))
 
     alive = []
@@ -169,6 +170,21 @@ def test_memory_depends_on_the_window_and_not_on_the_clip(tmp_path: Path, model:
 
     assert len(alive) > 12
     assert max(alive) <= 5 + 4 + 10
+
+
+def test_memory_does_not_grow_with_the_clip(tmp_path: Path, model: MarDini) -> None:
+    """Arrays of pictures, in bytes; one given frame as the model sees it is 36 KiB."""
+    source = write_clip(tmp_path / "in.mkv", even_times(60))
+    picture_bytes = 48 * 64 * 3 * 4
+
+    held = []
+    tracemalloc.start()
+    for _ in walk(source, tmp_path / "out.mkv", model):
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+
+    early, late = max(held[2:5]), max(held[-6:-2])
+    assert late - early < 16 * picture_bytes
 
 
 def test_a_plan_may_need_only_some_given_frames(tmp_path: Path, model: MarDini) -> None:
