@@ -72,18 +72,7 @@ def attention(
         require_xformers(q.device, q.dtype, q.shape[-1])
     if groups is None:
         return _xformers(q, k, v, None) if backend == "xformers" else _dense(q, k, v)
-    if (sum(groups.queries), sum(groups.keys)) != (len(q), len(k)):
-        raise ShapeError(
-            f"sets of {sum(groups.queries)} queries and {sum(groups.keys)} keys in all",
-            needed=f"{len(q)} and {len(k)}, as packed",
-            do="give the length of every set",
-        )
-    kernel: Kernel = (
-        _constant_packed_kernel(q.device, q.dtype, q.shape[-1]) if backend == "auto" else backend
-    )
-    if kernel == "xformers":
-        return _xformers(q, k, v, groups)
-    return _varlen(q, k, v, groups) if kernel == "varlen" else _set_by_set(q, k, v, groups)
+    return _packed_eagerly(q, k, v, groups, backend)
 
 
 def use_backend(model: nn.Module, backend: Backend) -> None:
@@ -118,6 +107,26 @@ def require_xformers(device: torch.device, dtype: torch.dtype, channels: int) ->
 def _dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # b n h d -> b h n d
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # b n h d
+
+
+def _packed(q: Tensor, k: Tensor, v: Tensor, groups: Groups, backend: Backend) -> Tensor:
+    if (sum(groups.queries), sum(groups.keys)) != (len(q), len(k)):
+        raise ShapeError(
+            f"sets of {sum(groups.queries)} queries and {sum(groups.keys)} keys in all",
+            needed=f"{len(q)} and {len(k)}, as packed",
+            do="give the length of every set",
+        )
+    kernel: Kernel = (
+        _packed_kernel(q.device, q.dtype, q.shape[-1]) if backend == "auto" else backend
+    )
+    if kernel == "xformers":
+        return _xformers(q, k, v, groups)
+    return _varlen(q, k, v, groups) if kernel == "varlen" else _set_by_set(q, k, v, groups)
+
+
+# A compiled graph would fix the lengths, and be compiled again for the next batch's.
+_disable: Any = torch.compiler.disable  # torch leaves it untyped
+_packed_eagerly: Callable[[Tensor, Tensor, Tensor, Groups, Backend], Tensor] = _disable(_packed)
 
 
 def _set_by_set(q: Tensor, k: Tensor, v: Tensor, groups: Groups) -> Tensor:
@@ -166,13 +175,6 @@ def _packed_kernel(device: torch.device, dtype: torch.dtype, channels: int) -> K
     if not _xformers_trouble(device, dtype, channels):
         return "xformers"
     return "varlen" if _varlen_runs(device, dtype, channels) else "sdpa"
-
-
-# A compiled graph must not trace into the trial call, only take its answer.
-_constant: Any = torch.compiler.assume_constant_result  # torch leaves it untyped
-_constant_packed_kernel: Callable[[torch.device, torch.dtype, int], Kernel] = _constant(
-    _packed_kernel
-)
 
 
 @lru_cache(maxsize=64)
@@ -231,6 +233,9 @@ class Made:
 
     counts: tuple[int, ...]
     """Made slots of each window."""
+    windows: int
+    most: int
+    """Made slots of the window that makes most."""
     rows: Tensor
     """Made frames as rows of ``(b f)``."""
     padded_rows: Tensor | None
@@ -250,21 +255,18 @@ class Made:
             padded_rows = _where(filled.flatten()).to(mask.device)
         return cls(
             counts,
+            windows=len(counts),
+            most=most,
             rows=_where(flat).to(mask.device),
             padded_rows=padded_rows,
             given_rows=_where(~flat).to(mask.device),
         )
 
-    @property
-    def most(self) -> int:
-        """Made slots of the window that makes most."""
-        return max(self.counts, default=0)
-
     def pad(self, x: Tensor) -> Tensor:
         """Lay made frames, ``(all made) ...``, out by windows: ``(b m) ...``; zeros beyond."""
         if self.padded_rows is None:
             return x
-        out = x.new_zeros(len(self.counts) * self.most, *x.shape[1:])
+        out = x.new_zeros(self.windows * self.most, *x.shape[1:])
         return out.index_copy(0, self.padded_rows, x)
 
     def unpad(self, x: Tensor) -> Tensor:
@@ -285,12 +287,18 @@ class Places:
     """Angles of all tokens, ``(b f) n 1 p``."""
     made_rotary: Rotary
     """Angles of the made frames' tokens, ``(all made) n 1 p``."""
+    groups: Groups | None
+    """The windows as packed sets; None when every window makes as many frames."""
 
     @classmethod
     def of(cls, mask: Tensor, rotary: Rotary) -> "Places":
         """Join a mask ``b f`` with the angles of its tokens."""
-        made = Made.of(mask)
-        return cls(made, rotary, rotary.select(made.rows))
+        made, n = Made.of(mask), rotary.cos.shape[1]
+        groups = None
+        if made.padded_rows is not None:
+            queries = tuple(count * n for count in made.counts)
+            groups = Groups(queries, keys=(mask.shape[1] * n,) * made.windows)
+        return cls(made, rotary, rotary.select(made.rows), groups)
 
 
 class QueryKeyValue(nn.Module):
@@ -381,32 +389,30 @@ class IdentityAttention(QueryKeyValue):
         if made.most:
             q = self.queries(x.index_select(0, made.rows), places.made_rotary, v.dtype)
             ask = self._over_places if self.over == "t" else self._over_all
-            out = out.index_copy(0, made.rows, ask(q, k, v, made))
+            asked = ask(q, k, v, places)
+            out = out.index_copy(0, made.rows, asked)
         return self.merge(out)
 
-    def _over_all(self, q: Tensor, k: Tensor, v: Tensor, made: Made) -> Tensor:
+    def _over_all(self, q: Tensor, k: Tensor, v: Tensor, places: Places) -> Tensor:
         """Queries ``(all made) n h d`` ask every token of their window."""
-        windows, (_, n, *head) = len(made.counts), q.shape
-        if made.padded_rows is None:
+        windows, (_, n, *head) = places.made.windows, q.shape
+        if places.groups is None:
             q, k, v = (x.reshape(windows, -1, *head) for x in (q, k, v))  # b (m n) h d
             return attention(q, k, v, backend=self.backend).reshape(-1, n, *head)
-        groups = Groups(
-            queries=tuple(count * n for count in made.counts),
-            keys=(k.shape[0] // windows * n,) * windows,
-        )
         q, k, v = (x.flatten(0, 1) for x in (q, k, v))  # frames n h d -> s h d
-        return attention(q, k, v, groups=groups, backend=self.backend).reshape(-1, n, *head)
+        out = attention(q, k, v, groups=places.groups, backend=self.backend)
+        return out.reshape(-1, n, *head)
 
-    def _over_places(self, q: Tensor, k: Tensor, v: Tensor, made: Made) -> Tensor:
+    def _over_places(self, q: Tensor, k: Tensor, v: Tensor, places: Places) -> Tensor:
         """Queries ``(all made) n h d`` ask the tokens at their own place.
 
         Sets of one place are too small to pack: short windows pad their queries.
         """
-        windows, (_, n, *head) = len(made.counts), q.shape
+        made, (_, n, *head) = places.made, q.shape
         q, k, v = (
-            x.reshape(windows, -1, n, *head).transpose(1, 2).flatten(0, 1)  # (b n) f h d
+            x.reshape(made.windows, -1, n, *head).transpose(1, 2).flatten(0, 1)  # (b n) f h d
             for x in (made.pad(q), k, v)
         )
         out = attention(q, k, v, backend=self.backend)  # (b n) m h d
-        out = out.reshape(windows, n, -1, *head).transpose(1, 2).flatten(0, 1)  # (b m) n h d
-        return made.unpad(out)
+        out = out.reshape(made.windows, n, -1, *head).transpose(1, 2).flatten(0, 1)
+        return made.unpad(out)  # (b m) n h d -> (all made) n h d

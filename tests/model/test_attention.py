@@ -245,3 +245,31 @@ def test_next_tokens_end_each_row_and_can_be_dropped_again() -> None:
     assert with_ends.shape == (2, 8, 4)
     assert torch.equal(with_ends[:, [3, 7]], torch.full((2, 2, 4), 9.0, dtype=torch.float64))
     assert torch.equal(drop_ends(with_ends, Grid(2, 3)), x)
+
+
+@pytest.mark.parametrize("over", get_args(Over))
+def test_a_compiled_layer_serves_every_mask_of_one_kind(over: Over, awake: Awake) -> None:
+    """Lengths of packed sets must not end up in a graph: each batch has others."""
+    graphs = list[torch.fx.GraphModule]()
+
+    def count(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    layer = awake(IdentityAttention(WIDTH, HEADS, over))
+    compiled = torch.compile(layer, backend=count)
+    masks = [
+        torch.tensor([[1, 1, 1, 0, 0], first, [0, 1, 0, 0, 1]]).bool()
+        for first in ([1, 0, 0, 0, 0], [1, 1, 1, 1, 0], [0, 1, 0, 0, 0], [1, 1, 1, 0, 1])
+    ]
+
+    compiled_after = []
+    for mask in masks:
+        x = normal(mask.numel(), GRID.tokens, WIDTH).float()
+        with torch.no_grad():  # where a graph breaks, the compiler touches .grad, which warns
+            found, expected = compiled(x, places_of(mask)), layer(x, places_of(mask))
+        torch.testing.assert_close(found, expected)
+        compiled_after.append(len(graphs))
+
+    assert compiled_after[3] == compiled_after[1]  # once more for other sizes, then never
