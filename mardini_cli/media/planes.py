@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from av import VideoFrame
+from av.video.format import names
 
 from mardini_cli.media import colour as colours
 from mardini_cli.media.colour import FULL, LIMITED, Codes, Coding, Colour, Floats
@@ -163,6 +164,7 @@ def _packed_layouts() -> list[Layout]:
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (*_planar_layouts(), *_half_planar_layouts(), *_packed_layouts())
+    if layout.name in names  # not every mark goes with every depth
 }
 
 
