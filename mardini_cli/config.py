@@ -273,9 +273,7 @@ def l_st() -> ModelConfig:
 def s_t() -> ModelConfig:
     """MarDini-S/T of the paper's Table 1."""
     small = s_st()
-    return replace(
-        small, preset="s-t", window=17, denoiser=replace(small.denoiser, attention="t")
-    )
+    return replace(small, preset="s-t", window=17, denoiser=replace(small.denoiser, attention="t"))
 
 
 def l_t() -> ModelConfig:

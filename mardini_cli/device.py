@@ -38,8 +38,9 @@ def choose_device(name: str = "auto") -> torch.device:
             f"unknown device '{name}'", needed="auto, cpu, cuda, cuda:N or mps", do="choose one"
         ) from error
     missing = {
-        "cuda": lambda: not torch.cuda.is_available()
-        or (device.index or 0) >= torch.cuda.device_count(),
+        "cuda": lambda: (
+            not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()
+        ),
         "mps": lambda: not torch.backends.mps.is_available(),
     }.get(device.type, lambda: device.type != "cpu")()
     if missing:
@@ -65,7 +66,9 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
         raise UsageError(f"unknown dtype '{name}'", needed=" or ".join(DTYPES), do="choose one")
     if name == "fp16" and device.type == "cpu":
         raise UsageError(
-            "fp16 on a CPU runs a hundred times slower", needed="bf16 or fp32", do="use --dtype bf16"
+            "fp16 on a CPU runs a hundred times slower",
+            needed="bf16 or fp32",
+            do="use --dtype bf16",
         )
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from av import VideoFrame
-from av.video.format import names
+from av.video.format import VideoFormat
 
 from mardini_cli.media import colour as colours
 from mardini_cli.media.colour import FULL, LIMITED, Codes, Coding, Colour, Floats
@@ -161,10 +161,18 @@ def _packed_layouts() -> list[Layout]:
     return found
 
 
+def _exists(name: str) -> bool:
+    try:
+        VideoFormat(name)
+    except ValueError:
+        return False
+    return True
+
+
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (*_planar_layouts(), *_half_planar_layouts(), *_packed_layouts())
-    if layout.name in names  # not every mark goes with every depth
+    if _exists(layout.name)  # not every mark goes with every depth
 }
 
 

@@ -43,9 +43,7 @@ class Autoencoder(nn.Module):
     """Frames to latents and back."""
 
     @abstractmethod
-    def look(
-        self, frames: Tensor, mask: Tensor, times: Tensor, work: int | None = None
-    ) -> Given:
+    def look(self, frames: Tensor, mask: Tensor, times: Tensor, work: int | None = None) -> Given:
         """Work out what the given frames tell.
 
         Args:

@@ -156,7 +156,9 @@ class Refine(nn.Module):
         )
         self.leave = silent(nn.Conv2d(hidden, outside, 3, 1, 1))
 
-    def forward(self, x: Tensor, coarser: Tensor | None, added: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, coarser: Tensor | None, added: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Return the state ``p hidden h w`` and the corrections ``p outside h w``, float32."""
         x = self.enter(x)
         if self.carry is not None and coarser is not None:
@@ -249,9 +251,7 @@ class Guided(Autoencoder):
         b, g = frames.shape[:2]
         size = (frames.shape[-2], frames.shape[-1])
         small, inner = self._small(frames, work or self.config.resolution)
-        levels = [
-            level.view(b, g, *level.shape[1:]) for level in self.pyramid(small.flatten(0, 1))
-        ]
+        levels = [level.view(b, g, *level.shape[1:]) for level in self.pyramid(small.flatten(0, 1))]
         given, made = slots(mask, g)
         gap = gaps(times.gather(1, given), times.gather(1, made))
         if flow is None:
@@ -397,7 +397,13 @@ class Guided(Autoencoder):
                 flow = flow + twice(trust) * (held - twice(before))
                 before = held
             sides = self._sides(features, flow, gap, STRIDES[index])
-            told = [*sides, *self._match(sides, index), flow / STRIDES[index] / 8, mask, _maps(gap, _of(features))]
+            told = [
+                *sides,
+                *self._match(sides, index),
+                flow / STRIDES[index] / 8,
+                mask,
+                _maps(gap, _of(features)),
+            ]
             added = self._added(index, latent, level, given, signal)
             state, change = block(torch.cat([x.to(sides[0].dtype) for x in told], 1), state, added)
             flow = flow + change[:, :4] * STRIDES[index]
@@ -422,7 +428,9 @@ class Guided(Autoencoder):
         flow = twice(flow) + twice(trust) * (given.flow - twice(before))
         mask = twice(mask)
         sides = self._sides(features, flow, gap, 2)
-        halves = F.avg_pool2d(given.small.flatten(0, 1), 2).view(*given.small.shape[:3], *_of(features))
+        halves = F.avg_pool2d(given.small.flatten(0, 1), 2).view(
+            *given.small.shape[:3], *_of(features)
+        )
         pictures = self._sides(halves, flow, gap, 2)
         told = [*sides, *pictures, flow / 16, mask, _maps(gap, _of(features))]
         _, change = self.refine2(torch.cat([x.to(sides[0].dtype) for x in told], 1), state, None)

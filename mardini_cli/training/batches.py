@@ -57,9 +57,7 @@ class Batch:
     def to(self, device: torch.device) -> Self:
         """Move to the device, bytes to [0, 1], flow to float32."""
         moved = [None if x is None else x.to(device, non_blocking=True) for x in self._tensors()]
-        floats = [
-            x.float() / 255 if x is not None and x.dtype == torch.uint8 else x for x in moved
-        ]
+        floats = [x.float() / 255 if x is not None and x.dtype == torch.uint8 else x for x in moved]
         return type(self)(
             *(x.float() if x is not None and x.dtype == torch.float16 else x for x in floats)
         )
@@ -80,7 +78,9 @@ class Batch:
 class Batches(Dataset[Batch]):
     """The batches of one stage, by their step."""
 
-    def __init__(self, sources: tuple[Windows, Windows | None], stage: StageConfig, seed: int) -> None:
+    def __init__(
+        self, sources: tuple[Windows, Windows | None], stage: StageConfig, seed: int
+    ) -> None:
         self.clips, self.photos = sources
         self.stage, self.seed = stage, seed
 
@@ -143,9 +143,10 @@ def _one_thread(_worker: int) -> None:
 
 
 def _luma(frames: Tensor) -> Bytes:
-    """Bytes of RGB, ``... 3 h w``, to bytes of luma (weights in 256ths)."""
-    red, green, blue = (frames[..., c, :, :].to(torch.int32) for c in range(3))
-    return ((77 * red + 150 * green + 29 * blue + 128) >> 8).to(torch.uint8).numpy()
+    """Bytes of RGB, ``... 3 h w``, to bytes of luma (weights in 256ths, which fit 16 bits)."""
+    red, green, blue = (frames[..., c, :, :].numpy().astype(np.uint16) for c in range(3))
+    luma: Bytes = ((77 * red + 150 * green + 29 * blue + 128) >> 8).astype(np.uint8)
+    return luma
 
 
 def _truth_pairs(batch: Batch, given: Bytes) -> list[tuple[Bytes, Bytes]]:

@@ -28,7 +28,9 @@ class Place:
     """Steps of that stage that are done."""
 
 
-def save(folder: Path, place: Place, modules: dict[str, nn.Module], tensors: dict[str, Tensor]) -> None:
+def save(
+    folder: Path, place: Place, modules: dict[str, nn.Module], tensors: dict[str, Tensor]
+) -> None:
     """Write weights, and whatever else the run needs to go on, under one name."""
     state = {
         f"{name}/{key}": value.detach().contiguous().cpu()
@@ -58,10 +60,14 @@ def load(folder: Path, device: torch.device) -> tuple[Place, dict[str, Tensor]] 
             return Place(stage, step), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except Exception as error:  # safetensors raises its own class and plain ones alike
         raise WeightsError(
-            f"{path} is damaged ({error})", needed="a whole checkpoint", do="delete it to start anew"
+            f"{path} is damaged ({error})",
+            needed="a whole checkpoint",
+            do="delete it to start anew",
         ) from error
 
 
 def part_of(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """The tensors of one module or group, without its name."""
-    return {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}/")}
+    return {
+        key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}/")
+    }

@@ -96,7 +96,9 @@ class ClipWindows:
                 needed="longer or larger clips",
                 do="lower side, or add clips",
             )
-        self.weights = torch.tensor([len(clip.frames) ** 0.5 / clip.rate**0.5 for clip in self.clips])
+        self.weights = torch.tensor(
+            [len(clip.frames) ** 0.5 / clip.rate**0.5 for clip in self.clips]
+        )
 
     def draw(self, count: int, kept: Tensor, rng: torch.Generator) -> Tensor:
         """See ``batches.Windows``."""
@@ -117,7 +119,9 @@ class ClipWindows:
 
     def _stretch(self, clip: Clip, rng: torch.Generator) -> Tensor:
         base = max(1, round(clip.rate / 30))
-        strides = [base * k for k in (1, 1, 2, 2, 3, 4) if base * k * (self.slots - 1) < len(clip.frames)]
+        strides = [
+            base * k for k in (1, 1, 2, 2, 3, 4) if base * k * (self.slots - 1) < len(clip.frames)
+        ]
         stride = strides[int(torch.randint(len(strides), (1,), generator=rng))] if strides else 1
         last = len(clip.frames) - stride * (self.slots - 1)
         start = int(torch.randint(last, (1,), generator=rng))
@@ -126,7 +130,9 @@ class ClipWindows:
     def _crop(self, frames: Tensor, index: Tensor, rng: torch.Generator) -> Tensor:
         h, w = frames.shape[-2:]
         side = self.side
-        if bool(torch.rand(1, generator=rng) < 0.3):  # the whole height, made smaller: sharper, faster
+        if bool(
+            torch.rand(1, generator=rng) < 0.3
+        ):  # the whole height, made smaller: sharper, faster
             side = min(h, w)
         top = int(torch.randint(h - side + 1, (1,), generator=rng))
         left = int(torch.randint(w - side + 1, (1,), generator=rng))

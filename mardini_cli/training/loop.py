@@ -61,15 +61,24 @@ class Run:
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.rank, self.world = _join()
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if self.world > 1 and torch.cuda.is_available() else config.device
+        name = (
+            f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+            if self.world > 1 and torch.cuda.is_available()
+            else config.device
+        )
         self.device = choose_device(name)
         self.folder = Path(config.out)
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
+        torch.backends.cudnn.benchmark = True  # shapes are few and come back
         if config.init:
             self.model = weights.load(weights.find(config.init), self.device, torch.float32)
         else:
             self.model = MarDini(preset(config.preset)).to(self.device)
+        if config.channels_last:
+            for layer in self.model.autoencoder.modules():
+                if isinstance(layer, nn.Conv2d):
+                    layer.to(memory_format=torch.channels_last)
         self.started = time.perf_counter()
 
     def events(self) -> Iterator[Event]:
@@ -80,8 +89,10 @@ class Run:
             self.model.load_state_dict(checkpoint.part_of(state, "model"))
         store, skipped = clips.load([Path(p) for p in self.config.data], self.config.short)
         if skipped:
-            yield Warned(code="skipped-clips", message=f"left out, do not decode: {', '.join(skipped)}")
-        photos = None
+            yield Warned(
+                code="skipped-clips", message=f"left out, do not decode: {', '.join(skipped)}"
+            )
+        photos: list[synthetic.Picture] = []
         if self.config.photos:
             photos = synthetic.load([Path(p) for p in self.config.photos])
         for index, stage in enumerate(self.config.stages):
@@ -90,7 +101,11 @@ class Run:
                 yield from self._stage(index, stage, first, state, (store, photos))
                 state = {}
         if self.rank == 0:
-            weights.save(self.model, self.folder / "weights", facts={"stages": [s.name for s in self.config.stages]})
+            weights.save(
+                self.model,
+                self.folder / "weights",
+                facts={"stages": [s.name for s in self.config.stages]},
+            )
 
     def _stage(
         self,
@@ -98,7 +113,7 @@ class Run:
         stage: StageConfig,
         first: int,
         state: dict[str, Tensor],
-        data: tuple[list[clips.Clip], Tensor | None],
+        data: tuple[list[clips.Clip], list[synthetic.Picture]],
     ) -> Iterator[Event]:
         objective = KINDS[stage.kind](self.model, stage)
         objective.train()
@@ -128,14 +143,16 @@ class Run:
         self._save(checkpoint.Place(index + 1, 0), objective, None, None, None)
 
     def _data(
-        self, stage: StageConfig, data: tuple[list[clips.Clip], Tensor | None]
+        self, stage: StageConfig, data: tuple[list[clips.Clip], list[synthetic.Picture]]
     ) -> tuple[Batches, list[Batch]]:
         """Batches to train on, and the held-out ones, on the device."""
         store, photos = data
         every = self.config.held_out
         held = store[every // 2 :: every] if every and len(store) > every else store[:1]
         rest = [clip for clip in store if clip not in held] or store
-        made = synthetic.PhotoWindows(photos, stage.slots, stage.side) if photos is not None else None
+        made = (
+            synthetic.PhotoWindows(photos, stage.slots, stage.side) if photos else None
+        )
         train = Batches(
             (clips.ClipWindows(rest, stage.slots, stage.side), made), stage, self.config.seed
         )
@@ -158,7 +175,9 @@ class Run:
         rng = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + step)
         optimiser.zero_grad(set_to_none=True)
         with self._autocast():
-            asked = objective.ask(batch.share(self.rank, self.world).to(self.device), rng, step / stage.steps)
+            asked = objective.ask(
+                batch.share(self.rank, self.world).to(self.device), rng, step / stage.steps
+            )
         asked.total.backward()
         if rival is not None and asked.rival is not None:
             rival.zero_grad(set_to_none=True)
@@ -166,7 +185,9 @@ class Run:
             _meet(rival, self.world)
             rival.step()
         _meet(optimiser, self.world)
-        size = nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], 1.0)
+        size = nn.utils.clip_grad_norm_(
+            [p for g in optimiser.param_groups for p in g["params"]], 1.0
+        )
         optimiser.step()
         return {**asked.parts, "total": asked.total.detach(), "gradient": size}
 
@@ -189,7 +210,12 @@ class Run:
 
     @torch.no_grad()
     def _validate(
-        self, objective: Objective, stage: StageConfig, done: int, held: list[Batch], average: Averaged
+        self,
+        objective: Objective,
+        stage: StageConfig,
+        done: int,
+        held: list[Batch],
+        average: Averaged,
     ) -> None:
         row: dict[str, float | str | int] = {"stage": stage.name, "step": done}
         for name in ("raw", "average"):

@@ -30,7 +30,9 @@ def draw_task(mix: Mapping[str, float], rng: torch.Generator) -> str:
     return names[int(torch.multinomial(shares, 1, generator=rng))]
 
 
-def draw_mask(task: str, slots: int, keep: tuple[float, float], rng: torch.Generator) -> torch.Tensor:
+def draw_mask(
+    task: str, slots: int, keep: tuple[float, float], rng: torch.Generator
+) -> torch.Tensor:
     """Draw which slots are to be made: ``f`` bool, at least one given and one made.
 
     Args:

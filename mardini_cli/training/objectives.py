@@ -162,7 +162,9 @@ class GuidedObjective(Objective):
         total = truth.new_zeros(())
         for flow, mask in zip(out.flows[1:3], out.masks[1:3], strict=True):
             cell = truth.shape[-1] // flow.shape[-1]
-            small = F.avg_pool2d(given.small.flatten(0, 1), cell).unflatten(0, given.small.shape[:2])
+            small = F.avg_pool2d(given.small.flatten(0, 1), cell).unflatten(
+                0, given.small.shape[:2]
+            )
             first = warp(take(small, given.gap.first), flow[:, :2] / cell)
             second = warp(take(small, given.gap.second), flow[:, 2:] / cell)
             share = torch.sigmoid(mask)
@@ -189,7 +191,12 @@ class GuidedObjective(Objective):
         return total
 
     def _against(
-        self, total: Tensor, parts: dict[str, Tensor], out: Decoded, truth: Tensor, given: GuidedGiven
+        self,
+        total: Tensor,
+        parts: dict[str, Tensor],
+        out: Decoded,
+        truth: Tensor,
+        given: GuidedGiven,
     ) -> Asked:
         """Add the critic, its pull at the picture held at 0.4 of the other losses'."""
         critic = self.rival

@@ -101,6 +101,8 @@ class TrainConfig:
     """Every n-th clip by name is kept for validation and never trained on."""
     save: int = 500
     """Steps between checkpoints."""
+    channels_last: bool = False
+    """Keep the autoencoder's convolutions in channels-last order."""
     workers: int = 4
     """Processes that make batches; 0 makes them in the training process."""
 
@@ -111,7 +113,13 @@ def tiny_stages(scale: float = 1.0) -> tuple[StageConfig, ...]:
     return (
         StageConfig(name="guided", kind="guided", steps=steps(5000)),
         StageConfig(
-            name="joint", kind="joint", steps=steps(2500), made=8, rate=5e-4, photos=0.4, tasks=ANY_TASK
+            name="joint",
+            kind="joint",
+            steps=steps(2500),
+            made=8,
+            rate=5e-4,
+            photos=0.4,
+            tasks=ANY_TASK,
         ),
         StageConfig(
             name="sharp",
