@@ -2,10 +2,10 @@
 
 Room: media (floor 2). Decodes, keeps no pixels, writes nothing.
 
-The times are found by decoding every frame. Packets alone would be quicker, but they cannot tell
-which frames will come: damaged ones do not, frames of an edit list's lead-in do not, some formats
-store no times, and some store two packets for a frame. The deblocking filter is left out, since
-no frame comes or goes by it.
+The times are found by decoding every frame: at 1080p about 100 frames a second and core, where
+packets alone would be forty times quicker. But packets cannot tell which frames will come: damaged
+ones do not, frames of an edit list's lead-in do not, some formats store no times, and some store
+two packets for a frame. Leaving out the deblocking filter saves nothing (measured).
 """
 
 from dataclasses import dataclass, field
@@ -110,8 +110,6 @@ def probe(path: Path) -> ClipInfo:
     path = Path(path)
     with open_source(path) as container, translated(path, Doing.DECODING):
         stream = video_stream(container, path)
-        # Decided before the decoder opens; other codecs do not know the option and ignore it.
-        stream.codec_context.options = {"skip_loop_filter": "all"}
         walk = Decoding(container, stream, path)
         first, times = _scan(walk, path)
         return _info(container, walk, first, tuple(times))

@@ -40,7 +40,7 @@ def even_times(count: int, rate: Fraction | int) -> tuple[Fraction, ...]:
     return tuple(Fraction(n) / rate for n in range(count))
 
 
-UNEVEN = tuple(Fraction(n, 1000) for n in (0, 40, 50, 133, 300, 301, 420, 999))
+UNEVEN = tuple(Fraction(n, 1000) for n in (0, 40, 50, 133, 300, 302, 420, 999))
 
 
 def picture(number: int, size: tuple[int, int], pixel_format: str) -> av.VideoFrame:
@@ -76,8 +76,20 @@ def make_clip(path: Path, recipe: Recipe | None = None, muxer: str | None = None
             second = Fraction(1, 1000)
             container.set_chapters(
                 [
-                    {"id": 1, "start": 0, "end": 100, "time_base": second, "metadata": {"title": "a"}},
-                    {"id": 2, "start": 100, "end": 300, "time_base": second, "metadata": {"title": "b"}},
+                    {
+                        "id": 1,
+                        "start": 0,
+                        "end": 100,
+                        "time_base": second,
+                        "metadata": {"title": "a"},
+                    },
+                    {
+                        "id": 2,
+                        "start": 100,
+                        "end": 300,
+                        "time_base": second,
+                        "metadata": {"title": "b"},
+                    },
                 ]
             )
         if words is not None:
@@ -135,7 +147,8 @@ class _Sound:
 
     def __init__(self, container: OutputContainer, codec: str, recipe: Recipe) -> None:
         self.container, self.recipe = container, recipe
-        self.stream: Any = container.add_stream(codec, rate=48_000)
+        stream: Any = container.add_stream(codec, rate=48_000)
+        self.stream = stream
         self.stream.layout = "mono"
         self.seed = len(container.streams)
         self.stream.metadata["language"] = ("eng", "deu", "fra")[self.seed % 3]
@@ -218,15 +231,16 @@ def raw_frames(path: Path) -> list[list[bytes]]:
     found = []
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            shape = [
-                (component.height, component.width * (1 + (component.bits > 8)))
-                for component in frame.format.components
-            ]
+            if len(frame.planes) == 1:  # packed: all components in one plane
+                shape = [(frame.height, frame.width * frame.format.padded_bits_per_pixel // 8)]
+            else:
+                shape = [
+                    (component.height, component.width * (1 + (component.bits > 8)))
+                    for component in frame.format.components
+                ]
             planes = []
             for plane, (rows, size) in zip(frame.planes, shape, strict=True):
                 lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
                 planes.append(lines[:rows, :size].tobytes())
             found.append(planes)
     return found
-
-

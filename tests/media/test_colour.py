@@ -62,9 +62,7 @@ def test_any_card_of_any_matrix_and_range_comes_back_exactly(
     """Rounding moves codes off the RGB cube's faces by up to one; inside it nothing moves."""
     told = Colour(matrix=matrix, range=2 if full else 1)
     level = 0.02 + 0.96 * np.array([red, green, blue], np.float32)
-    card = planes.frame_from_rgb(
-        np.broadcast_to(level, (4, 4, 3)).copy(), LAYOUTS["yuv420p"], told
-    )
+    card = planes.frame_from_rgb(np.broadcast_to(level, (4, 4, 3)).copy(), LAYOUTS["yuv420p"], told)
 
     again = planes.frame_from_rgb(planes.rgb_of(card, told), LAYOUTS["yuv420p"], told)
 
@@ -188,7 +186,9 @@ def test_rgb_layouts_lie_where_swscale_puts_them(name: str) -> None:
     ours = planes.rgb_of(source.reformat(format=name), Colour())
 
     # swscale's deep RGB is short by up to 1/256 of full scale.
-    np.testing.assert_allclose(ours, codes / 255, atol=1e-6 if LAYOUTS[name].depth == 8 else 1 / 200)
+    np.testing.assert_allclose(
+        ours, codes / 255, atol=1e-6 if LAYOUTS[name].depth == 8 else 1 / 200
+    )
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,7 @@ def test_times_are_exact(
     options: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    clip = make_clip(
-        tmp_path / f"a.{ending}", Recipe(times=times, time_base=base, options=options)
-    )
+    clip = make_clip(tmp_path / f"a.{ending}", Recipe(times=times, time_base=base, options=options))
 
     info = probe(clip)
 
@@ -120,6 +118,7 @@ def test_frames_before_an_edit_list_do_not_count(tmp_path: Path) -> None:
     with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
         old = source.streams.video[0]
         new = target.add_stream_from_template(old)
+        assert old.time_base is not None
         shift = int(Fraction(3, 25) / Fraction(old.time_base))
         for packet in source.demux(old):
             if packet.size:
