@@ -124,7 +124,7 @@ def _packed(q: Tensor, k: Tensor, v: Tensor, groups: Groups, backend: Backend) -
     return _varlen(q, k, v, groups) if kernel == "varlen" else _set_by_set(q, k, v, groups)
 
 
-# A compiled graph would fix the lengths, and be compiled again for the next batch's.
+# A compiled graph would build the packing anew in every layer, and again for other lengths.
 _disable: Any = torch.compiler.disable  # torch leaves it untyped
 _packed_eagerly: Callable[[Tensor, Tensor, Tensor, Groups, Backend], Tensor] = _disable(_packed)
 
