@@ -127,8 +127,8 @@ def test_fine_stripes_shrink_to_their_mean_and_not_to_other_stripes() -> None:
 
 def test_halving_pads_the_lower_and_right_edge_alone_as_diffusers_does() -> None:
     halve = Downsampler(1)
-    torch.nn.init.zeros_(halve.conv.weight)
-    torch.nn.init.zeros_(halve.conv.bias)
+    for parameter in halve.parameters():
+        torch.nn.init.zeros_(parameter)
     halve.conv.weight.data[..., 0, 0] = 1  # the kernel's upper left corner
     picture = torch.arange(16.0).reshape(1, 1, 4, 4)
 
