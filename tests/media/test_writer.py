@@ -100,6 +100,23 @@ def test_any_uneven_times_pass_through_mp4_exactly(
     assert out.end == info.end
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mov"])
+def test_a_clip_that_starts_late_starts_at_that_very_tick(ending: str, tmp_path: Path) -> None:
+    """MP4's usual clock for the wait before a stream counts milliseconds only."""
+    info = probe(make_clip(tmp_path / "a.mp4"))
+    times = [Fraction(1001 * n, 30_000) for n in (2, 3, 4)]
+    end = Fraction(1001 * 5, 30_000)
+    picture = np.full((48, 64, 3), 0.5, np.float32)
+
+    with Writer(tmp_path / f"b.{ending}", info, Fraction(1001, 30_000), end) as writer:
+        for time in times:
+            writer.made(picture, time)
+
+    out = probe(tmp_path / f"b.{ending}")
+    assert list(out.times) == times
+    assert out.end == end
+
+
 @pytest.mark.parametrize("factor", [2, 4, 7])
 def test_even_clips_end_on_time_although_frames_are_reordered(factor: int, tmp_path: Path) -> None:
     info = probe(make_clip(tmp_path / "a.mp4", Recipe(times=even_times(8, 30))))
@@ -287,6 +304,30 @@ def test_streams_are_interleaved_in_time_order(tmp_path: Path) -> None:
     for _, time in sorted(places):
         assert time > latest - 1.1
         latest = max(latest, time)
+
+
+def test_sound_is_written_along_the_way_and_not_held_to_the_end(tmp_path: Path) -> None:
+    recipe = Recipe(
+        times=even_times(15, 1), audio=("pcm_s16le",), audio_seconds=Fraction(15), codec="ffv1"
+    )
+    info = probe(make_clip(tmp_path / "a.mkv", replace(recipe, options={})))
+
+    with Writer(tmp_path / "b.mkv", info, Fraction(1), info.end, LOSSLESS) as writer:
+        for frame in read(info):
+            writer.original(frame)
+        part = next(path for path in tmp_path.iterdir() if path.name.startswith("."))
+        assert part.stat().st_size > 8 * 96_000  # seconds, bytes a second
+
+
+def test_the_sources_key_frames_do_not_bind_the_encoder(tmp_path: Path) -> None:
+    options = {"g": "1", "preset": "ultrafast"}
+    clip = make_clip(tmp_path / "a.mp4", Recipe(times=even_times(20, 25), options=options))
+
+    copied(clip, tmp_path / "b.mp4")
+
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        keys = sum(packet.is_keyframe for packet in container.demux(video=0))
+    assert keys == 2  # the first, and the last for the sake of its duration
 
 
 def test_mp4_starts_with_its_index(tmp_path: Path) -> None:
