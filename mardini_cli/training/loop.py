@@ -55,6 +55,20 @@ class Averaged:
             value.copy_(kept)
 
 
+class Clock:
+    """Tells which share of a stage lies behind, by steps or by minutes, whichever is further."""
+
+    def __init__(self, stage: StageConfig) -> None:
+        self.stage, self.started = stage, time.perf_counter()
+
+    def behind(self, step: int) -> float:
+        """Share of the stage before ``step``, from 0; 1 or more is its end."""
+        share = step / self.stage.steps
+        if not self.stage.minutes:
+            return share
+        return max(share, (time.perf_counter() - self.started) / (60 * self.stage.minutes))
+
+
 class Run:
     """One training run."""
 
@@ -129,15 +143,19 @@ class Run:
         if state:
             _restore(state, objective, optimiser, rival, average)
         train, held = self._data(stage, data)
+        clock = Clock(stage)
         for step, batch in enumerate(train.run(first, self.config.workers, self.device), first):
-            parts = self._step(objective, batch, step, optimiser, rival)
+            behind = clock.behind(step)
+            parts = self._step(objective, batch, (step, behind), optimiser, rival)
             average.update(step)
-            done = step + 1
-            if done % 50 == 0 or done == stage.steps:
+            done, last = step + 1, step + 1 == stage.steps or behind >= 1
+            if done % 50 == 0 or last:
                 yield self._log(stage, done, parts)
-            if self.rank == 0 and (done % stage.validate == 0 or done == stage.steps):
+            if self.rank == 0 and (done % stage.validate == 0 or last):
                 self._validate(objective, stage, done, held, average)
-            if done % self.config.save == 0 and done < stage.steps:
+            if last:
+                break
+            if done % self.config.save == 0:
                 self._save(checkpoint.Place(index, done), objective, optimiser, rival, average)
         average.swap()
         self._save(checkpoint.Place(index + 1, 0), objective, None, None, None)
@@ -166,18 +184,17 @@ class Run:
         self,
         objective: Objective,
         batch: Batch,
-        step: int,
+        place: tuple[int, float],
         optimiser: torch.optim.Optimizer,
         rival: torch.optim.Optimizer | None,
     ) -> dict[str, Tensor]:
-        stage = objective.stage
-        _set_rate(optimiser, stage, step)
+        (step, behind), stage = place, objective.stage
+        _set_rate(optimiser, stage, step, behind)
         rng = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + step)
         optimiser.zero_grad(set_to_none=True)
         with self._autocast():
             asked = objective.ask(
-                batch.share(self.rank, self.world).to(self.device), rng, step / stage.steps
-            )
+                batch.share(self.rank, self.world).to(self.device), rng, behind)
         asked.total.backward()
         if rival is not None and asked.rival is not None:
             rival.zero_grad(set_to_none=True)
@@ -272,9 +289,11 @@ def _meet(optimiser: torch.optim.Optimizer, world: int) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def _set_rate(optimiser: torch.optim.Optimizer, stage: StageConfig, step: int) -> None:
+def _set_rate(
+    optimiser: torch.optim.Optimizer, stage: StageConfig, step: int, behind: float
+) -> None:
     rise = min(1.0, (step + 1) / stage.warmup)
-    fall = 0.5 * (1 + math.cos(math.pi * step / stage.steps))
+    fall = 0.5 * (1 + math.cos(math.pi * min(behind, 1.0)))
     for group in optimiser.param_groups:
         group["lr"] = stage.rate * rise * (0.02 + 0.98 * fall)
 

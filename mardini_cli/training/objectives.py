@@ -68,9 +68,8 @@ class GuidedObjective(Objective):
 
     def __init__(self, model: MarDini, stage: StageConfig) -> None:
         assert isinstance(model.autoencoder, Guided)
-        self.sharp = stage.kind == "sharp"
         super().__init__(model, stage)
-        if self.sharp:
+        if stage.critic:
             self.rival = losses.Critic().to(next(model.parameters()).device)
 
     @property
@@ -83,7 +82,7 @@ class GuidedObjective(Objective):
         """Everything in the first stage; in the sharp one nothing that others rest on."""
         guided = self.model.autoencoder
         assert isinstance(guided, Guided)
-        if not self.sharp:
+        if self.stage.kind == "guided":
             return [guided]
         blocks = (guided.refine16, guided.refine8, guided.refine4, guided.refine2)
         return [*blocks, guided.told, guided.planned, guided.residual]
@@ -100,7 +99,7 @@ class GuidedObjective(Objective):
         truth = batch.made
         mean, spread = guided.encode(truth, given)
         latent = mean + torch.exp(0.5 * spread) * _normal(mean, rng)
-        if not self.sharp:
+        if stage.kind == "guided":
             guided.watch(latent.detach())
         latent, level = self._told(guided.normalise(latent), rng)
         signal = self._signal(given)
@@ -135,10 +134,10 @@ class GuidedObjective(Objective):
             "structure": 0.1,
             "coarse": 0.15,
             "merged": 0.5,
-            "contrast": 1.0 if self.sharp else 0.1,
+            "contrast": self.stage.contrast,
             "flow": 0.004 * (1 - 0.8 * done),
             "smooth": 0.01,
-            "kl": 0.0 if self.sharp else 1e-2,
+            "kl": 1e-2 if self.stage.kind == "guided" else 0.0,
         }
 
     def _parts(

@@ -60,6 +60,13 @@ class StageConfig:
     """Whether the decoder reads the planner's signal."""
     drop: float = 0.1
     """Share of windows whose signal is replaced by the null signal (paper)."""
+    minutes: float = 0.0
+    """Longest time, to which the schedule is fitted; 0 is no limit. Where it ends a stage before
+    its steps do, another run ends elsewhere."""
+    contrast: float = 0.1
+    """Weight of local contrast (guided and sharp)."""
+    critic: bool = False
+    """Whether a critic looks at the made frames (guided and sharp)."""
     validate: int = 1000
     """Steps between looks at the held-out windows."""
 
@@ -128,6 +135,8 @@ def tiny_stages(scale: float = 1.0) -> tuple[StageConfig, ...]:
             rate=3e-4,
             latents=(0.25, 0.15, 0.6),
             signal=True,
+            contrast=1.0,
+            critic=True,
         ),
     )
 
