@@ -1,6 +1,6 @@
 """Flags that several commands share, each declared once.
 
-Room: cli. A command takes ``steps: StepsOpt = 8`` and says its default itself. Values that mean
+Room: cli. A command takes ``steps: StepsOpt = 0`` and says its default itself. Values that mean
 nothing are refused where they are used (config, device, weights), not here.
 """
 
@@ -15,7 +15,7 @@ OutputOpt = Annotated[
 ]
 StepsOpt = Annotated[
     int,
-    typer.Option("--steps", help="Sampling steps. 0: draft mode, without diffusion; more: slower."),
+    typer.Option("--steps", help="Sampling steps. 0: without diffusion; more: slower."),
 ]
 SeedOpt = Annotated[
     int, typer.Option("--seed", help="Same seed, settings and device: same frames.")
