@@ -23,7 +23,7 @@ from torch import Tensor
 from mardini_cli.evaluation.protocols import Protocol
 from mardini_cli.media.minterpolate import minterpolate
 from mardini_cli.model import prior
-from mardini_cli.model.guided import warp
+from mardini_cli.model.warping import warp
 
 Make = Callable[[Tensor, Protocol], Tensor]
 """Given frames ``g 3 h w`` to made frames ``m 3 h w``, in slot order."""

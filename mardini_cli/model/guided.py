@@ -1,7 +1,7 @@
 """Motion latents: a decoder that warps the given frames, told how they move.
 
-Room: model. Knows no sampler and no files. Ours (``docs/design.md`` of the method: texture comes
-from the given frames, the latent says motion). Relatives: flow from intermediate frames refined
+Room: model. Knows no sampler and no files. Ours: texture comes from the given
+frames, the latent says motion. Relatives: flow from intermediate frames refined
 coarse to fine, RIFE (Huang et al. 2022) and IFRNet (Kong et al. 2022); matching volumes, PWC-Net
 (Sun et al. 2018).
 
@@ -15,35 +15,37 @@ Dimension key
     h, w  pixels, or rows and columns of a level     p = b * m  made frames of the batch
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mardini_cli.config import GuidedConfig, ModelConfig
+from mardini_cli.config import ModelConfig
 from mardini_cli.model import prior
 from mardini_cli.model.autoencoder import Autoencoder, Given
 from mardini_cli.model.denoiser import patchify
 from mardini_cli.model.positions import Grid
+from mardini_cli.model.refining import STRIDES, MotionEncoder, Pyramid, Refine, Residual, silent
+from mardini_cli.model.warping import (
+    Gap,
+    gaps,
+    in_slots,
+    place_maps,
+    project,
+    resize,
+    share_logit,
+    sides,
+    size_of,
+    slots,
+    take,
+    twice,
+    volume,
+    warp,
+)
 
-STRIDES = (2, 4, 8, 16)
-"""Pixels in one cell of each level."""
-_SLOPE = 0.1
 _KEY = 32  # channels that are compared when frames are matched
-
-
-class Gap(NamedTuple):
-    """Where each made frame stands between (or beyond) its two given frames."""
-
-    first: Tensor
-    """``b m``, index into the given frames."""
-    second: Tensor
-    tau: Tensor
-    """``b m``: 0 at the first, 1 at the second."""
-    inside: Tensor
-    """``b m`` float: 1 between two given frames, 0 where one side is free."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,133 +76,55 @@ class Decoded(NamedTuple):
     """``p 3 h w``, at the frames' own size."""
     merged: Tensor
     """Before the residual."""
-    flows: list[Tensor]
+    flows: tuple[Tensor, ...]
     """``p 4 h w`` at 1/16, 1/8, 1/4, 1/2 and 1/1, working pixels."""
-    masks: list[Tensor]
+    masks: tuple[Tensor, ...]
     """Logits of the first frame's share, ``p 1 h w``, at the same levels."""
 
 
-def conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
-    """3 x 3 convolution and its activation."""
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride, 1), nn.LeakyReLU(_SLOPE, inplace=True)
-    )
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Motion:
+    """What the decoder believes at one level, on its way from coarse to fine."""
 
+    flow: Tensor
+    """``p 4 h w``, working pixels."""
+    mask: Tensor
+    """Logit of the first frame's share, ``p 1 h w``."""
+    trust: Tensor
+    """How far the prior's finer detail is believed, ``p 1 h w`` in [0, 1]."""
+    held: Tensor
+    """The prior at this level, ``p 4 h w``."""
+    state: Tensor | None = None
+    """Hidden state of the last refining block."""
+    flows: tuple[Tensor, ...] = ()
+    masks: tuple[Tensor, ...] = ()
 
-def silent(layer: nn.Conv2d) -> nn.Conv2d:
-    """Start a last layer at zero, so that the first step is the classical interpolation."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
+    @classmethod
+    def start(cls, given: GuidedGiven) -> Self:
+        """The prior and the made frame's time, at the coarsest level."""
+        flow = resize(given.flow, size_of(given.features[-1]))
+        mask = share_logit(given.gap).expand(-1, 1, *flow.shape[-2:])
+        return cls(flow=flow, mask=mask, trust=torch.ones_like(mask), held=flow)
 
+    def enlarged(self, held: Tensor) -> Self:
+        """Go to the next finer level; what the prior, ``held``, adds there counts by trust."""
+        flow = twice(self.flow) + twice(self.trust) * (held - twice(self.held))
+        return replace(self, flow=flow, mask=twice(self.mask), held=held)
 
-def warp(image: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
-    """Fetch ``image[y + flow_y, x + flow_x]``; both ``p . h w``, flow in pixels of ``image``."""
-    h, w = image.shape[-2:]
-    ys = torch.arange(h, device=flow.device, dtype=torch.float32).view(1, h, 1)
-    xs = torch.arange(w, device=flow.device, dtype=torch.float32).view(1, 1, w)
-    x = (xs + flow[:, 0].float()) * (2 / max(w - 1, 1)) - 1
-    y = (ys + flow[:, 1].float()) * (2 / max(h - 1, 1)) - 1
-    grid = torch.stack((x, y), dim=-1)
-    return F.grid_sample(image.float(), grid, mode, padding_mode="border", align_corners=True)
+    def corrected(self, state: Tensor, change: Tensor, stride: int) -> Self:
+        """Apply a block's corrections, ``p 6 h w``: flow, mask and trust."""
+        flow, mask = self.flow + change[:, :4] * stride, self.mask + change[:, 4:5]
+        trust = torch.sigmoid(change[:, 5:6] + 3)  # a silent block trusts the prior at 0.95
+        return replace(self, state=state, trust=trust)._kept(flow, mask)
 
+    def sharpened(self, change: Tensor) -> Self:
+        """Go from 1/2 to the working size with the last corrections, ``p 5 h w`` at 1/1."""
+        flow, mask = twice(self.flow) + change[:, :4] * 2, twice(self.mask) + change[:, 4:5]
+        return self._kept(flow, mask)
 
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, antialiased when it shrinks."""
-    if tuple(image.shape[-2:]) == size:
-        return image
-    smaller = size[0] < image.shape[-2]
-    work = image.float() if smaller else image  # antialiasing knows no bfloat16 on a CPU
-    resized = F.interpolate(work, size, mode="bilinear", align_corners=False, antialias=smaller)
-    return resized.to(image.dtype)
-
-
-def volume(a: Tensor, b: Tensor, radius: int) -> Tensor:
-    """Compare each place of ``a`` with those around it in ``b``: ``p c h w`` to ``p k h w``."""
-    p, c, h, w = a.shape
-    side = 2 * radius + 1
-    around = F.unfold(b, side, padding=radius).view(p, c, side * side, h * w)
-    return (a.reshape(p, c, 1, h * w) * around).mean(1).view(p, side * side, h, w)
-
-
-class Pyramid(nn.Module):
-    """Features of one frame at 1/2, 1/4, 1/8 and 1/16."""
-
-    def __init__(self, widths: tuple[int, ...]) -> None:
-        super().__init__()
-        inside = (3, *widths[:-1])
-        self.levels = nn.ModuleList(
-            nn.Sequential(conv(i, o, stride=2), conv(o, o))
-            for i, o in zip(inside, widths, strict=True)
-        )
-
-    def forward(self, frames: Tensor) -> list[Tensor]:
-        """``p 3 h w`` in [0, 1] to four levels."""
-        levels, x = [], frames * 2 - 1
-        for level in self.levels:
-            x = level(x)
-            levels.append(x)
-        return levels
-
-
-class Refine(nn.Module):
-    """One level: reads both warped sides, corrects flow and mask, says how far the prior holds."""
-
-    def __init__(self, inside: int, hidden: int, coarser: int, outside: int) -> None:
-        super().__init__()
-        self.enter = conv(inside, hidden)
-        self.carry = nn.Conv2d(coarser, hidden, 1) if coarser else None
-        self.body = nn.ModuleList(
-            nn.Sequential(conv(hidden, hidden), conv(hidden, hidden)) for _ in range(2)
-        )
-        self.leave = silent(nn.Conv2d(hidden, outside, 3, 1, 1))
-
-    def forward(
-        self, x: Tensor, coarser: Tensor | None, added: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the state ``p hidden h w`` and the corrections ``p outside h w``, float32."""
-        x = self.enter(x)
-        if self.carry is not None and coarser is not None:
-            x = x + self.carry(F.interpolate(coarser, scale_factor=2, mode="nearest"))
-        if added is not None:
-            x = x + added
-        for block in self.body:
-            x = x + block(x)
-        return x, self.leave(x).float()
-
-
-class MotionEncoder(nn.Module):
-    """Says what the made frame does that the prior did not: mean and log-variance at 1/8."""
-
-    def __init__(self, config: GuidedConfig) -> None:
-        super().__init__()
-        cells = (2 * config.radius + 1) ** 2
-        self.pictures = nn.Sequential(conv(9, 32, 2), conv(32, 48, 2), conv(48, 64, 2))
-        self.mix = nn.Sequential(conv(64 + 2 * cells + 4, 96), conv(96, 64))
-        self.leave = nn.Conv2d(64, 2 * config.latent_channels, 3, 1, 1)
-
-    def forward(self, pictures: Tensor, matches: Tensor) -> tuple[Tensor, Tensor]:
-        """Both warped sides beside the true frame ``p 9 h w``, and the matching at 1/8."""
-        x = self.pictures(pictures)
-        mean, spread = self.leave(self.mix(torch.cat((x, matches), 1))).float().chunk(2, 1)
-        return mean, spread.clamp(-12, 4)
-
-
-class Residual(nn.Module):
-    """Paints what neither side has; sees warped pictures and features, never the latent."""
-
-    def __init__(self, features: int, hidden: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            conv(36 + 2 * features, hidden), conv(hidden, hidden), conv(hidden, hidden)
-        )
-        self.leave = silent(nn.Conv2d(hidden, 12, 3, 1, 1))
-
-    def forward(self, pictures: Tensor, features: Tensor) -> Tensor:
-        """``p 9 h w`` (both sides and their merge) and features at 1/2 to ``p 3 h w``."""
-        x = torch.cat((F.pixel_unshuffle(pictures * 2 - 1, 2), features), 1)
-        return F.pixel_shuffle(self.leave(self.body(x)).float(), 2)
+    def _kept(self, flow: Tensor, mask: Tensor) -> Self:
+        flows, masks = (*self.flows, flow), (*self.masks, mask)
+        return replace(self, flow=flow, mask=mask, flows=flows, masks=masks)
 
 
 class Guided(Autoencoder):
@@ -249,7 +173,7 @@ class Guided(Autoencoder):
                 pixels; None works it out (or leaves it at zero, as the config says).
         """
         b, g = frames.shape[:2]
-        size = (frames.shape[-2], frames.shape[-1])
+        size = size_of(frames)
         small, inner = self._small(frames, work or self.config.resolution)
         levels = [level.view(b, g, *level.shape[1:]) for level in self.pyramid(small.flatten(0, 1))]
         given, made = slots(mask, g)
@@ -258,7 +182,7 @@ class Guided(Autoencoder):
             flow = self._prior(small)
         half = resize(flow.flatten(0, 3).unsqueeze(1), (small.shape[-2] // 2, small.shape[-1] // 2))
         flow = half.view(b, flow.shape[1], 2, 2, *half.shape[-2:])
-        projected = _project(flow, gap)
+        projected = project(flow, gap)
         coarse = levels[-1]
         rows, cols = coarse.shape[-2:]
         grid = Grid.of_frame(rows, cols, size)
@@ -267,9 +191,9 @@ class Guided(Autoencoder):
             mask=mask,
             times=times,
             size=size,
-            planner_tokens=_in_slots(planner_tokens, given, mask.shape[1]),
+            planner_tokens=in_slots(planner_tokens, given, mask.shape[1]),
             planner_grid=planner_grid,
-            reference_tokens=_in_slots(coarse.flatten(3).transpose(2, 3), given, mask.shape[1]),
+            reference_tokens=in_slots(coarse.flatten(3).transpose(2, 3), given, mask.shape[1]),
             token_grid=grid,
             latent_shape=(self.config.latent_channels, rows * 2, cols * 2),
             frames=frames,
@@ -320,10 +244,10 @@ class Guided(Autoencoder):
         """What the denoiser should know of a made frame's surroundings, beside its noise."""
         b, m = gap.tau.shape
         stride = STRIDES[-1]
-        at = resize(flow, (coarse.shape[-2], coarse.shape[-1])) / stride
+        at = resize(flow, size_of(coarse)) / stride
         first = warp(take(coarse, gap.first), at[:, :2])
         second = warp(take(coarse, gap.second), at[:, 2:])
-        place = _maps(gap, coarse.shape[-2:])
+        place = place_maps(gap, size_of(coarse))
         told = torch.cat((first, second, at / 8, place), 1)  # p c h w
         return told.flatten(2).transpose(1, 2).view(b, m, -1, told.shape[1])
 
@@ -335,16 +259,15 @@ class Guided(Autoencoder):
         b, m = made.shape[:2]
         truth, _ = self._small(made, min(given.work))
         truth = truth.flatten(0, 1)
-        full = resize(given.flow, (truth.shape[-2], truth.shape[-1]))
-        first = warp(take(given.small, given.gap.first), full[:, :2])
-        second = warp(take(given.small, given.gap.second), full[:, 2:])
+        full = resize(given.flow, size_of(truth))
+        first, second = sides(given.small, full, given.gap, 1)
         eighth = given.features[2]
         own = self.pyramid(truth)[2]
-        at = resize(given.flow, (own.shape[-2], own.shape[-1])) / STRIDES[2]
-        sides = self._sides(eighth, resize(given.flow, _of(own)), given.gap, STRIDES[2])
-        own, *keys = (self.key8(features) for features in (own, *sides))
+        flow = resize(given.flow, size_of(own))
+        both = sides(eighth, flow, given.gap, STRIDES[2])
+        own, *keys = (self.key8(features) for features in (own, *both))
         found = [volume(own, key, self.config.radius) for key in keys]
-        matches = torch.cat((*found, (at / 8).to(own.dtype)), 1)
+        matches = torch.cat((*found, (flow / STRIDES[2] / 8).to(own.dtype)), 1)
         mean, spread = self.encoder(torch.cat((truth, first, second), 1) * 2 - 1, matches)
         return mean.view(b, m, *mean.shape[1:]), spread.view(b, m, *spread.shape[1:])
 
@@ -355,7 +278,7 @@ class Guided(Autoencoder):
         grid = given.planner_grid
         coarse = self.pyramid(truth.flatten(0, 1))[-1]
         pooled = F.adaptive_avg_pool2d(coarse, (grid.rows, grid.cols))
-        return pooled.flatten(2).transpose(1, 2).unflatten(0, made.shape[:2])
+        return pooled.flatten(2).transpose(1, 2).view(*made.shape[:2], grid.tokens, -1)
 
     def noisy_tokens(self, latent: Tensor, given: Given) -> Tensor:
         """See ``Autoencoder.noisy_tokens``."""
@@ -381,99 +304,43 @@ class Guided(Autoencoder):
         signal: Tensor | None,
     ) -> Decoded:
         """Decode, and keep what the losses ask for. A level above 1 stands for no latent."""
-        gap = given.gap
-        flow = prior16 = resize(given.flow, _of(given.features[3]))
-        mask = _logit(gap).expand(-1, 1, *flow.shape[-2:])
-        flows, masks = [], []
-        trust = torch.ones_like(mask)
-        state: Tensor | None = None
-        before = prior16
-        blocks = (self.refine16, self.refine8, self.refine4)
-        for index, block in zip((3, 2, 1), blocks, strict=True):
-            features = given.features[index]
+        motion = _Motion.start(given)
+        for index, block in zip(
+            (3, 2, 1), (self.refine16, self.refine8, self.refine4), strict=True
+        ):
+            features, stride = given.features[index], STRIDES[index]
             if index < 3:
-                held = resize(given.flow, _of(features))
-                flow, mask = twice(flow), twice(mask)
-                flow = flow + twice(trust) * (held - twice(before))
-                before = held
-            sides = self._sides(features, flow, gap, STRIDES[index])
-            told = [
-                *sides,
-                *self._match(sides, index),
-                flow / STRIDES[index] / 8,
-                mask,
-                _maps(gap, _of(features)),
-            ]
+                motion = motion.enlarged(resize(given.flow, size_of(features)))
+            both = sides(features, motion.flow, given.gap, stride)
+            told = [*both, *self._match(both, index), motion.flow / stride / 8]
             added = self._added(index, latent, level, given, signal)
-            state, change = block(torch.cat([x.to(sides[0].dtype) for x in told], 1), state, added)
-            flow = flow + change[:, :4] * STRIDES[index]
-            mask = mask + change[:, 4:5]
-            trust = torch.sigmoid(change[:, 5:6] + 3)
-            flows.append(flow)
-            masks.append(mask)
-        return self._finish(given, flow, mask, trust, before, state, flows, masks)
+            state, change = block(_told(told, motion, given.gap), motion.state, added)
+            motion = motion.corrected(state, change, stride)
+        return self._finish(given, motion.enlarged(given.flow))
 
-    def _finish(
-        self,
-        given: GuidedGiven,
-        flow: Tensor,
-        mask: Tensor,
-        trust: Tensor,
-        before: Tensor,
-        state: Tensor | None,
-        flows: list[Tensor],
-        masks: list[Tensor],
-    ) -> Decoded:
+    def _finish(self, given: GuidedGiven, motion: "_Motion") -> Decoded:
+        """Correct the motion at 1/2, and paint from it at the working size."""
         gap, features = given.gap, given.features[0]
-        flow = twice(flow) + twice(trust) * (given.flow - twice(before))
-        mask = twice(mask)
-        sides = self._sides(features, flow, gap, 2)
-        halves = F.avg_pool2d(given.small.flatten(0, 1), 2).view(
-            *given.small.shape[:3], *_of(features)
-        )
-        pictures = self._sides(halves, flow, gap, 2)
-        told = [*sides, *pictures, flow / 16, mask, _maps(gap, _of(features))]
-        _, change = self.refine2(torch.cat([x.to(sides[0].dtype) for x in told], 1), state, None)
-        change = F.pixel_shuffle(change, 2)  # p 20 h/2 w/2 to p 5 h w
-        flow, mask = twice(flow) + change[:, :4] * 2, twice(mask) + change[:, 4:5]
-        flows.append(flow)
-        masks.append(mask)
-        first, second = self._sides(given.small, flow, gap, 1, "bicubic")
-        share = torch.sigmoid(mask)
-        merged = share * first + (1 - share) * second
-        rest = self.residual(torch.cat((first, second, merged), 1), torch.cat(sides, 1))
-        if given.size == given.work:
-            h, w = given.size
-            merged = merged[..., :h, :w]
-            return Decoded(merged + rest[..., :h, :w], merged, flows, masks)
-        return self._enlarge(given, flow, mask, rest, flows, masks)
-
-    def _enlarge(
-        self,
-        given: GuidedGiven,
-        flow: Tensor,
-        mask: Tensor,
-        rest: Tensor,
-        flows: list[Tensor],
-        masks: list[Tensor],
-    ) -> Decoded:
-        """Carry motion from the working size to the frames' own, and warp the frames there."""
+        both = sides(features, motion.flow, gap, 2)
+        halves = F.avg_pool2d(given.small.flatten(0, 1), 2).unflatten(0, given.small.shape[:2])
+        pictures = sides(halves, motion.flow, gap, 2)
+        told = _told([*both, *pictures, motion.flow / 16], motion, gap)
+        _, change = self.refine2(told, motion.state, None)
+        motion = motion.sharpened(F.pixel_shuffle(change, 2))  # p 20 h/2 w/2 to p 5 h w
+        first, second, merged = _merge(given.small, motion.flow, motion.mask, gap)
+        rest = self.residual(torch.cat((first, second, merged), 1), torch.cat(both, 1))
         h, w = given.work
-        scale = flow.new_tensor([given.size[1] / w, given.size[0] / h] * 2).view(1, 4, 1, 1)
-        flow = resize(flow[..., :h, :w], given.size) * scale
-        share = torch.sigmoid(resize(mask[..., :h, :w], given.size))
-        first, second = self._sides(given.frames, flow, given.gap, 1, "bicubic")
-        merged = share * first + (1 - share) * second
-        return Decoded(merged + resize(rest[..., :h, :w], given.size), merged, flows, masks)
-
-    def _sides(
-        self, images: Tensor, flow: Tensor, gap: Gap, stride: int, mode: str = "bilinear"
-    ) -> tuple[Tensor, Tensor]:
-        """Both given frames (or their features, ``b g c h w``) as seen from the made one."""
-        at = flow / stride
-        first = warp(take(images, gap.first), at[:, :2], mode)
-        second = warp(take(images, gap.second), at[:, 2:], mode)
-        return first.to(images.dtype), second.to(images.dtype)
+        if given.size == given.work:
+            merged, rest = merged[..., :h, :w], rest[..., :h, :w]
+        else:  # carry the motion to the frames' own size, and warp them there
+            scale = motion.flow.new_tensor([given.size[1] / w, given.size[0] / h] * 2).view(
+                1, 4, 1, 1
+            )
+            flow = resize(motion.flow[..., :h, :w], given.size) * scale
+            mask = resize(motion.mask[..., :h, :w], given.size)
+            merged = _merge(given.frames, flow, mask, gap)[2]
+            rest = resize(rest[..., :h, :w], given.size)
+        return Decoded(merged + rest, merged, motion.flows, motion.masks)
 
     def _match(self, sides: tuple[Tensor, Tensor], index: int) -> list[Tensor]:
         if index < 2:
@@ -491,13 +358,14 @@ class Guided(Autoencoder):
     ) -> Tensor | None:
         """The latent at 1/8, the planner's signal at 1/16."""
         if index == 2:
-            return self.told(self._latent_maps(latent, level, given))
+            told: Tensor = self.told(self._latent_maps(latent, level, given))
+            return told
         if index == 3 and signal is not None:
             rows = torch.arange(signal.shape[0], device=signal.device).unsqueeze(1)
             made = signal[rows, given.made].flatten(0, 1).transpose(1, 2)  # p d n
             grid = given.planner_grid
             maps = made.reshape(*made.shape[:2], grid.rows, grid.cols)
-            return resize(self.planned(maps), _of(given.features[3]))
+            return resize(self.planned(maps), size_of(given.features[3]))
         return None
 
     def _latent_maps(
@@ -514,67 +382,14 @@ class Guided(Autoencoder):
         return torch.cat((maps, noisy.expand(-1, 1, h, w), there.expand(-1, 1, h, w)), 1)
 
 
-def slots(mask: Tensor, given: int) -> tuple[Tensor, Tensor]:
-    """Slots of given and of made frames, ``b g`` and ``b m``, rising; never waits for the device."""
-    order = mask.to(torch.uint8).argsort(dim=1, stable=True)
-    return order[:, :given], order[:, given:]
+def _told(seen: list[Tensor], motion: _Motion, gap: Gap) -> Tensor:
+    """What a refining block reads: what is seen, then mask and place; in the features' dtype."""
+    parts = [*seen, motion.mask, place_maps(gap, size_of(motion.flow))]
+    return torch.cat([part.to(seen[0].dtype) for part in parts], 1)
 
 
-def gaps(given: Tensor, made: Tensor) -> Gap:
-    """Find the two given frames of every made one: around it, or the nearest two on one side.
-
-    Args:
-        given: ``b g``, times of given frames, rising.
-        made: ``b m``, times of made frames.
-    """
-    given, made = given.float().contiguous(), made.float().contiguous()
-    count = given.shape[1]
-    after = torch.searchsorted(given, made)
-    first = (after - 1).clamp(0, max(count - 2, 0))
-    second = (first + 1).clamp(max=count - 1)
-    start, end = given.gather(1, first), given.gather(1, second)
-    span = (end - start) if count > 1 else torch.ones_like(start)
-    tau = (made - start) / span
-    inside = ((tau > 0) & (tau < 1)).float() if count > 1 else torch.zeros_like(tau)
-    return Gap(first, second, tau, inside)
-
-
-def take(images: Tensor, index: Tensor) -> Tensor:
-    """Pick given frames for made ones: ``b g c h w`` by ``b m`` to ``p c h w``."""
-    rows = torch.arange(images.shape[0], device=images.device).unsqueeze(1)
-    return images[rows, index].flatten(0, 1)
-
-
-def twice(x: Tensor) -> Tensor:
-    """Enlarge a level to the next finer one."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def _project(flow: Tensor, gap: Gap) -> Tensor:
-    p = gap.tau.numel()
-    if flow.shape[1] == 0:
-        return flow.new_zeros(p, 4, *flow.shape[-2:])
-    forward, backward = (take(flow[:, :, way], gap.first) for way in (0, 1))
-    return torch.cat(prior.project(forward, backward, gap.tau.flatten()), 1)
-
-
-def _logit(gap: Gap) -> Tensor:
-    """Mask logit to start from: the nearer side wins, the free side never does."""
-    tau = gap.tau.flatten()
-    return torch.logit((1 - tau).clamp(0.02, 0.98)).view(-1, 1, 1, 1)
-
-
-def _maps(gap: Gap, size: torch.Size | tuple[int, int]) -> Tensor:
-    place = torch.stack((gap.tau.flatten(), gap.inside.flatten()), 1)
-    return place.view(-1, 2, 1, 1).expand(-1, 2, *size)
-
-
-def _in_slots(tokens: Tensor, given: Tensor, count: int) -> Tensor:
-    """Lay tokens of given frames, ``b g n c``, into their slots, ``b f n c``; zero elsewhere."""
-    out = tokens.new_zeros(tokens.shape[0], count, *tokens.shape[2:])
-    rows = torch.arange(tokens.shape[0], device=tokens.device).unsqueeze(1)
-    return out.index_put((rows, given), tokens)
-
-
-def _of(features: Tensor) -> tuple[int, int]:
-    return features.shape[-2], features.shape[-1]
+def _merge(images: Tensor, flow: Tensor, mask: Tensor, gap: Gap) -> tuple[Tensor, Tensor, Tensor]:
+    """Both given frames as seen from the made one, and their mix by the mask: ``p 3 h w``."""
+    first, second = sides(images, flow, gap, 1, "bicubic")
+    share = torch.sigmoid(mask)
+    return first, second, share * first + (1 - share) * second

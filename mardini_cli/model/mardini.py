@@ -70,7 +70,10 @@ class MarDini(nn.Module):
 
     def plan(self, given: Given) -> Tensor:
         """Read the window at low resolution: the planning signal, ``b f n d``."""
-        return self.planner(given.planner_tokens, given.mask, given.times, given.planner_grid)
+        signal: Tensor = self.planner(
+            given.planner_tokens, given.mask, given.times, given.planner_grid
+        )
+        return signal
 
     def velocity(
         self,

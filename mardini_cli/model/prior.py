@@ -8,10 +8,11 @@ Dimension key
     b  windows    g  given frames    m  made frames    h, w  pixels    2  x, then y
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from typing import Literal
+from itertools import pairwise
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -19,14 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+Bytes = NDArray[np.uint8]
 Preset = Literal["ultrafast", "fast", "medium"]
 _LUMA = (0.299, 0.587, 0.114)
 _SMALLEST = 16  # DIS needs a few patches of 8 pixels a side
 
 
-def dis_flow(
-    a: NDArray[np.uint8], b: NDArray[np.uint8], preset: Preset = "medium", shrink: int = 1
-) -> NDArray[np.float32]:
+def dis_flow(a: Bytes, b: Bytes, preset: Preset = "medium", shrink: int = 1) -> NDArray[np.float32]:
     """Tell where each pixel of ``a`` stands in ``b``.
 
     Args:
@@ -36,19 +36,23 @@ def dis_flow(
         shrink: average the result over cells of so many pixels a side.
 
     Returns:
-        ``2 h/shrink w/shrink``, pixels of the frames: ``a[y, x]`` is seen at ``b[y + flow[1], x + flow[0]]``.
+        ``2 h/shrink w/shrink``, pixels of the frames: ``a[y, x]`` is seen at
+        ``b[y + flow[1], x + flow[0]]``.
     """
     size = (a.shape[1] // shrink, a.shape[0] // shrink)
     if min(a.shape) < _SMALLEST:
         return np.zeros((2, *size[::-1]), np.float32)
     engine = cv2.DISOpticalFlow.create(getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{preset.upper()}"))
-    flow: NDArray[np.float32] = engine.calc(a, b, None)
+    # None asks for a search from nothing; the stubs leave it out. Zeros are another start: they
+    # count as a known flow, and the result differs.
+    search = cast(Callable[[Bytes, Bytes, None], NDArray[np.float32]], engine.calc)
+    flow: NDArray[Any] = search(a, b, None)
     if shrink > 1:
         flow = cv2.resize(flow, size, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(flow.transpose(2, 0, 1))
+    return np.ascontiguousarray(flow.transpose(2, 0, 1), np.float32)
 
 
-def luma_bytes(frames: Tensor) -> NDArray[np.uint8]:
+def luma_bytes(frames: Tensor) -> Bytes:
     """Round RGB in [0, 1], ``... 3 h w``, to 8-bit luma on the host, ``... h w``."""
     weights = torch.tensor(_LUMA, device=frames.device).view(3, 1, 1)
     luma = (frames.float() * weights).sum(-3)  # not einsum: autocast would shorten it
@@ -56,7 +60,7 @@ def luma_bytes(frames: Tensor) -> NDArray[np.uint8]:
 
 
 def flows(
-    pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]],
+    pairs: Sequence[tuple[Bytes, Bytes]],
     preset: Preset = "medium",
     pool: Executor | None = None,
     shrink: int = 1,
@@ -86,12 +90,12 @@ def between_neighbours(frames: Tensor, pool: Executor | None = None) -> Tensor:
     return found.view(b, g - 1, 2, 2, h, w).to(frames.device)
 
 
-def neighbours(luma: NDArray[np.uint8]) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+def neighbours(luma: Bytes) -> list[tuple[Bytes, Bytes]]:
     """Pairs of given frames that follow each other, ``b g h w``: forward, then backward."""
     return [
         pair
         for window in luma
-        for first, second in zip(window, window[1:], strict=False)
+        for first, second in pairwise(window)
         for pair in ((first, second), (second, first))
     ]
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mardini_cli.model import prior
-from mardini_cli.model.guided import gaps, slots
+from mardini_cli.model.warping import gaps, slots
 from mardini_cli.training.masks import draw_mask, draw_task, thin
 from mardini_cli.training.stages import StageConfig
 

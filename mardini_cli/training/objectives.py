@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mardini_cli.diffusion.schedule import Schedule
-from mardini_cli.model.guided import Decoded, Guided, GuidedGiven, take, warp
 from mardini_cli.model.autoencoder import Given
+from mardini_cli.model.guided import Decoded, Guided, GuidedGiven
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.planner import PlannerHead
+from mardini_cli.model.warping import take, warp
 from mardini_cli.training import losses
 from mardini_cli.training.batches import Batch
 from mardini_cli.training.stages import StageConfig
