@@ -25,7 +25,9 @@ def clip_bytes(path: Path, short: int) -> tuple[NDArray[np.uint8], float]:
         DamagedMediaError: the file does not decode.
     """
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+        with av.open(
+            str(path), options={"protocol_whitelist": "file"}, metadata_errors="ignore"
+        ) as container:
             stream = container.streams.video[0]
             scale = min(1.0, short / min(stream.width, stream.height))
             width, height = (round(side * scale / 2) * 2 for side in (stream.width, stream.height))
@@ -41,7 +43,7 @@ def clip_bytes(path: Path, short: int) -> tuple[NDArray[np.uint8], float]:
                 for frame in container.decode(stream)
             ]
             rate = float(stream.average_rate or 25)
-    except (av.error.FFmpegError, IndexError) as error:
+    except (av.error.FFmpegError, IndexError, ZeroDivisionError) as error:
         raise DamagedMediaError(
             f"{path.name} does not decode", needed="a clip FFmpeg reads", do="leave it out"
         ) from error

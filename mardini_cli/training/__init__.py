@@ -1,0 +1,1 @@
+"""Training: clips and photographs in, weights out."""

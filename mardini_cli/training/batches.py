@@ -7,8 +7,9 @@ Dimension key
     b  windows    f  slots    g  given    m  made    p = b * m    h, w  pixels
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 import cv2
@@ -52,27 +53,33 @@ class Batch:
 
     def pin_memory(self) -> Self:
         """Make the way to the device quick (the loader calls this)."""
-        return type(self)(*(None if x is None else x.pin_memory() for x in self._tensors()))
+        return self._each(Tensor.pin_memory)
 
     def to(self, device: torch.device) -> Self:
         """Move to the device, bytes to [0, 1], flow to float32."""
-        moved = [None if x is None else x.to(device, non_blocking=True) for x in self._tensors()]
-        floats = [x.float() / 255 if x is not None and x.dtype == torch.uint8 else x for x in moved]
-        return type(self)(
-            *(x.float() if x is not None and x.dtype == torch.float16 else x for x in floats)
-        )
+
+        def moved(tensor: Tensor) -> Tensor:
+            tensor = tensor.to(device, non_blocking=True)
+            if tensor.dtype == torch.uint8:
+                return tensor.float() / 255
+            return tensor.float() if tensor.dtype == torch.float16 else tensor
+
+        return self._each(moved)
 
     def share(self, rank: int, world: int) -> Self:
         """The windows of one process among ``world``."""
         b = len(self.mask)
-        parts = [
-            None if x is None else x.unflatten(0, (b, -1))[rank::world].flatten(0, 1)
-            for x in self._tensors()
-        ]
-        return type(self)(*parts)
+        return self._each(lambda x: x.unflatten(0, (b, -1))[rank::world].flatten(0, 1))
 
-    def _tensors(self) -> list[Tensor | None]:
-        return [getattr(self, field.name) for field in fields(self)]
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        return type(self)(
+            given=change(self.given),
+            made=change(self.made),
+            mask=change(self.mask),
+            times=change(self.times),
+            flow=None if self.flow is None else change(self.flow),
+            target=None if self.target is None else change(self.target),
+        )
 
 
 class Batches(Dataset[Batch]):
@@ -89,8 +96,12 @@ class Batches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         """Make the batch of one step."""
+        with _one_thread():
+            return self._made(step)
+
+    def _made(self, step: int) -> Batch:
         stage = self.stage
-        rng = torch.Generator().manual_seed(_mix(self.seed, stage.name, step))
+        rng = torch.Generator().manual_seed(seed_of(self.seed, stage.name, step))
         mask = draw_mask(draw_task(dict(stage.tasks), rng), stage.slots, stage.keep, rng)
         kept = thin(mask, stage.made, rng)
         synthetic = round(stage.batch * stage.photos) if self.photos else 0
@@ -131,15 +142,22 @@ class Batches(Dataset[Batch]):
             batch_size=None,
             sampler=range(first, self.stage.steps),
             num_workers=workers,
-            worker_init_fn=_one_thread if workers else None,
             prefetch_factor=3 if workers else None,
             pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # the loader would draw from everyone's otherwise
         )
         yield from loader
 
 
-def _one_thread(_worker: int) -> None:
-    cv2.setNumThreads(0)  # processes share the cores already
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Hold OpenCV to one thread: workers share the cores, and DIS flow varies with the count."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _luma(frames: Tensor) -> Bytes:
@@ -161,7 +179,7 @@ def _truth_pairs(batch: Batch, given: Bytes) -> list[tuple[Bytes, Bytes]]:
     ]
 
 
-def _mix(seed: int, name: str, step: int) -> int:
+def seed_of(seed: int, name: str, step: int) -> int:
     """One seed from three, spread over 63 bits (splitmix64's constant)."""
     word = seed
     for part in (*name.encode(), step):

@@ -5,44 +5,72 @@ Room: training. A kill at any moment leaves the last checkpoint or the new one, 
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mardini_cli.errors import WeightsError
+from mardini_cli.errors import UnwritableError, WeightsError
 
 NAME = "checkpoint.safetensors"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """Where a run stands."""
 
-    stage: int
+    stage: int = 0
     """Index of the stage under way."""
-    step: int
-    """Steps of that stage that are done."""
+    step: int = 0
+    """Steps of that stage that are done; 0 where the stage before has just ended."""
+    seconds: float = 0.0
+    """Time that they took."""
+    model: Mapping[str, Any]
+    """Sizes of the model."""
+    stages: tuple[str, ...]
+    """Names of all stages."""
 
 
 def save(
-    folder: Path, place: Place, modules: dict[str, nn.Module], tensors: dict[str, Tensor]
+    folder: Path, place: Place, modules: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Write weights, and whatever else the run needs to go on, under one name."""
+    """Write weights, and whatever else the run needs to go on, under one name.
+
+    Raises:
+        UnwritableError: the disk refuses; the last checkpoint stands.
+    """
     state = {
-        f"{name}/{key}": value.detach().contiguous().cpu()
+        f"{name}/{key}": value
         for name, module in modules.items()
         for key, value in module.state_dict().items()
     }
-    state |= {key: value.detach().contiguous().cpu().clone() for key, value in tensors.items()}
+    # Clones, because two names of one tensor are refused.
+    state = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
+    state |= {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
+    told = {
+        "stage": place.stage,
+        "step": place.step,
+        "seconds": place.seconds,
+        "model": dict(place.model),
+        "stages": place.stages,
+    }
     part = folder / f".{NAME}.part"
-    save_file(state, part, metadata={"place": json.dumps([place.stage, place.step])})
-    with part.open("rb+") as handle:
-        os.fsync(handle.fileno())
-    part.replace(folder / NAME)
+    try:
+        save_file(state, part, metadata={"place": json.dumps(told)})
+        with part.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        part.replace(folder / NAME)
+    except (OSError, SafetensorError) as error:
+        raise UnwritableError(
+            f"{folder / NAME} cannot be written ({error})",
+            needed="space and write access",
+            do="free some and start again; the last checkpoint stands",
+        ) from error
 
 
 def load(folder: Path, device: torch.device) -> tuple[Place, dict[str, Tensor]] | None:
@@ -56,17 +84,19 @@ def load(folder: Path, device: torch.device) -> tuple[Place, dict[str, Tensor]] 
         return None
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            stage, step = json.loads(file.metadata()["place"])
-            return Place(stage, step), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except Exception as error:  # safetensors raises its own class and plain ones alike
+            told = json.loads(file.metadata()["place"])
+            place = Place(**{**told, "stages": tuple(told["stages"])})
+            names = list(file.keys())
+            return place, {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"{path} is damaged ({error})",
-            needed="a whole checkpoint",
+            needed="a whole checkpoint of this version",
             do="delete it to start anew",
         ) from error
 
 
-def part_of(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """The tensors of one module or group, without its name."""
     return {
         key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}/")

@@ -6,7 +6,7 @@ Dimension key
     b  windows     f  slots     h, w  pixels
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,13 @@ class Clip:
     """Mean absolute step from each frame to the next, ``f-1``, in [0, 1]."""
 
 
+def files(folders: Sequence[Path], endings: Sequence[str]) -> list[Path]:
+    """Every file under the folders with one of the endings, in the order of their names."""
+    return sorted(
+        path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in endings
+    )
+
+
 def load(folders: Sequence[Path], short: int) -> tuple[list[Clip], list[str]]:
     """Decode every clip under the folders.
 
@@ -44,14 +51,12 @@ def load(folders: Sequence[Path], short: int) -> tuple[list[Clip], list[str]]:
     Raises:
         ConfigError: no clip found.
     """
-    paths = sorted(
-        path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in CLIPS
-    )
+    paths = files(folders, CLIPS)
     if not paths:
         raise ConfigError(
-            f"no clips in {', '.join(map(str, folders))}",
+            f"no clips in {', '.join(map(str, folders)) or 'data: it is empty'}",
             needed=f"files ending in {' '.join(CLIPS)}",
-            do="check data",
+            do="name their folder in data",
         )
     clips: list[Clip] = []
     skipped: list[str] = []
@@ -80,25 +85,70 @@ def _change(frames: Tensor) -> Tensor:
     return (thumbs[1:] - thumbs[:-1]).abs().mean((1, 2)).div(255)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A clip, and where windows may begin in it."""
+
+    clip: Clip
+    starts: tuple[tuple[int, Tensor], ...]
+    """Strides, the same one more than once where it shall be drawn more often, and their starts."""
+    moves: bool
+    """Whether the starts are those of stretches that move."""
+
+
+def usable(clips: Iterable[Clip], slots: int, side: int) -> list[Source]:
+    """The clips that are large and long enough, and have a stretch without a cut.
+
+    Stretches that move go before still ones, and clips that move before still clips.
+
+    Raises:
+        ConfigError: not one.
+    """
+    found = [
+        source
+        for clip in clips
+        if min(clip.frames.shape[-2:]) >= side and (source := _source(clip, slots)) is not None
+    ]
+    if not found:
+        raise ConfigError(
+            f"no clip has {slots} frames of {side} x {side} pixels without a cut",
+            needed="longer or larger clips",
+            do="lower side, or add clips",
+        )
+    return [source for source in found if source.moves] or found
+
+
+def _source(clip: Clip, slots: int) -> Source | None:
+    moving: list[tuple[int, Tensor]] = []
+    still: list[tuple[int, Tensor]] = []
+    for stride, times in _strides(clip.rate):
+        span = stride * (slots - 1)
+        if span >= len(clip.frames):
+            continue
+        steps = clip.change.unfold(0, span, 1)  # start span
+        whole = steps.amax(1) < _CUT
+        moves = whole & (steps.sum(1) > _STILL * slots)
+        moving += [(stride, moves.nonzero().flatten())] * times if moves.any() else []
+        still += [(stride, whole.nonzero().flatten())] * times if whole.any() else []
+    if not still:
+        return None
+    return Source(clip, tuple(moving or still), bool(moving))
+
+
+def _strides(rate: float) -> Iterator[tuple[int, int]]:
+    """Frames from one slot to the next, about 1/30 s and its multiples, and how often each."""
+    base = max(1, round(rate / 30))
+    for multiple, times in ((1, 2), (2, 2), (3, 1), (4, 1)):
+        yield base * multiple, times
+
+
 class ClipWindows:
     """Draws windows: any clip, any moving stretch without a cut, any crop, mirrored or not."""
 
-    def __init__(self, clips: Iterable[Clip], slots: int, side: int) -> None:
-        self.slots, self.side = slots, side
-        self.clips = [
-            clip
-            for clip in clips
-            if len(clip.frames) >= slots and min(clip.frames.shape[-2:]) >= side
-        ]
-        if not self.clips:
-            raise ConfigError(
-                f"no clip has {slots} frames of {side} x {side} pixels",
-                needed="longer or larger clips",
-                do="lower side, or add clips",
-            )
-        self.weights = torch.tensor(
-            [len(clip.frames) ** 0.5 / clip.rate**0.5 for clip in self.clips]
-        )
+    def __init__(self, sources: Sequence[Source], slots: int, side: int) -> None:
+        self.sources, self.slots, self.side = sources, slots, side
+        seconds = [len(source.clip.frames) / source.clip.rate for source in sources]
+        self.weights = torch.tensor(seconds).sqrt()
 
     def draw(self, count: int, kept: Tensor, rng: torch.Generator) -> Tensor:
         """See ``batches.Windows``."""
@@ -107,33 +157,23 @@ class ClipWindows:
         return torch.stack([self._window(kept, rng) for _ in range(count)])
 
     def _window(self, kept: Tensor, rng: torch.Generator) -> Tensor:
-        for _ in range(20):  # a still clip may have no moving stretch: then any window will do
-            clip = self.clips[int(torch.multinomial(self.weights, 1, generator=rng))]
-            index = self._stretch(clip, rng)
-            steps = clip.change[index[0] : index[-1]]
-            if float(steps.max()) < _CUT and float(steps.sum()) > _STILL * self.slots:
-                break
+        source = self.sources[int(torch.multinomial(self.weights, 1, generator=rng))]
+        index = self.stretch(source, rng)
         if bool(torch.rand(1, generator=rng) < 0.5):
             index = index.flip(0)
-        return self._crop(clip.frames, index[kept], rng)
+        return self._crop(source.clip.frames, index[kept], rng)
 
-    def _stretch(self, clip: Clip, rng: torch.Generator) -> Tensor:
-        base = max(1, round(clip.rate / 30))
-        strides = [
-            base * k for k in (1, 1, 2, 2, 3, 4) if base * k * (self.slots - 1) < len(clip.frames)
-        ]
-        stride = strides[int(torch.randint(len(strides), (1,), generator=rng))] if strides else 1
-        last = len(clip.frames) - stride * (self.slots - 1)
-        start = int(torch.randint(last, (1,), generator=rng))
+    def stretch(self, source: Source, rng: torch.Generator) -> Tensor:
+        """Draw the frames of a window, rising."""
+        stride, starts = source.starts[_one_of(len(source.starts), rng)]
+        start = int(starts[_one_of(len(starts), rng)])
         return start + stride * torch.arange(self.slots)
 
     def _crop(self, frames: Tensor, index: Tensor, rng: torch.Generator) -> Tensor:
         h, w = frames.shape[-2:]
         side = self.side
-        if bool(
-            torch.rand(1, generator=rng) < 0.3
-        ):  # the whole height, made smaller: sharper, faster
-            side = min(h, w)
+        if bool(torch.rand(1, generator=rng) < 0.3):
+            side = min(h, w)  # the whole height, made smaller: sharper, faster
         top = int(torch.randint(h - side + 1, (1,), generator=rng))
         left = int(torch.randint(w - side + 1, (1,), generator=rng))
         window = frames[index, :, top : top + side, left : left + side]
@@ -143,3 +183,7 @@ class ClipWindows:
         if flip:
             window = window.flip(-1)
         return (window.transpose(-1, -2) if turn else window).contiguous()
+
+
+def _one_of(count: int, rng: torch.Generator) -> int:
+    return int(torch.randint(count, (1,), generator=rng))

@@ -8,65 +8,58 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 
 from mardini_cli import weights
-from mardini_cli.config import preset
+from mardini_cli.config import ModelConfig, preset
 from mardini_cli.device import choose_device
-from mardini_cli.errors import MadeFrameError
-from mardini_cli.events import Event, Progress, Warned
+from mardini_cli.errors import ConfigError, MadeFrameError, UnwritableError, WeightsError
+from mardini_cli.events import Event, Progress, Trained, Warned
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.training import checkpoint, clips, synthetic
-from mardini_cli.training.batches import Batch, Batches
-from mardini_cli.training.objectives import KINDS, Objective
+from mardini_cli.training import checkpoint, clips, crew, synthetic
+from mardini_cli.training.batches import Batch, Batches, seed_of
+from mardini_cli.training.movers import Movers
+from mardini_cli.training.objectives import KINDS, Objective, Step
 from mardini_cli.training.stages import StageConfig, TrainConfig
 
-_EMA_SHARE = 0.02  # of a stage's steps: how far back the average reaches (feasibility, mistake 1)
+WEIGHTS = "weights"
+"""Folder of the finished weights, in the folder of the run."""
+_TELL = 50  # steps between lines of the log
 _LOOKS, _LOOK_WINDOWS = 8, 12  # held-out batches, and windows in each
+_FLOOR = 0.02  # of the highest learning rate, where a stage ends
 
 
-class Averaged:
-    """Exponential moving average of the weights that move."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Data:
+    """Everything that windows are cut from."""
 
-    def __init__(self, parameters: list[nn.Parameter], steps: int) -> None:
-        self.parameters = parameters
-        self.horizon = max(10.0, steps * _EMA_SHARE)
-        self.values = [parameter.detach().clone() for parameter in parameters]
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Take one step of the weights in."""
-        pace = max(1 / self.horizon, 1 / (step + 2))
-        torch._foreach_lerp_(self.values, [p.detach() for p in self.parameters], pace)
-
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Change places with the raw weights; twice restores."""
-        for parameter, value in zip(self.parameters, self.values, strict=True):
-            kept = parameter.detach().clone()
-            parameter.copy_(value)
-            value.copy_(kept)
+    clips: list[clips.Clip]
+    photos: list[synthetic.Picture]
 
 
 class Clock:
     """Tells which share of a stage lies behind, by steps or by minutes, whichever is further."""
 
-    def __init__(self, stage: StageConfig) -> None:
-        self.stage, self.started = stage, time.perf_counter()
+    def __init__(self, stage: StageConfig, spent: float = 0.0) -> None:
+        self.stage, self.started = stage, time.perf_counter() - spent
+
+    @property
+    def seconds(self) -> float:
+        """Time that the stage has taken, before a stop and after it."""
+        return time.perf_counter() - self.started
 
     def behind(self, step: int) -> float:
         """Share of the stage before ``step``, from 0; 1 or more is its end."""
         share = step / self.stage.steps
         if not self.stage.minutes:
             return share
-        return max(share, (time.perf_counter() - self.started) / (60 * self.stage.minutes))
+        return max(share, self.seconds / (60 * self.stage.minutes))
 
 
 class Run:
@@ -74,106 +67,131 @@ class Run:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
-        self.rank, self.world = _join()
-        name = (
-            f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-            if self.world > 1 and torch.cuda.is_available()
-            else config.device
-        )
-        self.device = choose_device(name)
+        self.crew = crew.join()
+        self.device = choose_device(_device_name(config.device, self.crew.world))
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
         self.folder = Path(config.out)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(config.seed)
+        _make_folder(self.folder)
+        torch.manual_seed(seed_of(config.seed, "weights", 0))
         torch.backends.cudnn.benchmark = True  # shapes are few and come back
-        if config.init:
-            self.model = weights.load(weights.find(config.init), self.device, torch.float32)
-        else:
-            self.model = MarDini(preset(config.preset)).to(self.device)
-        if config.channels_last:
-            for layer in self.model.autoencoder.modules():
-                if isinstance(layer, nn.Conv2d):
-                    layer.to(memory_format=torch.channels_last)
-        self.started = time.perf_counter()
+        self.model = _start(config, self.device)
+        for stage in config.stages:
+            _check_stage(stage, self.model.config, self.crew.world)
+        self.started, self.steps = time.perf_counter(), 0
 
     def events(self) -> Iterator[Event]:
-        """Train every stage, and save the weights at the end."""
-        found = checkpoint.load(self.folder, self.device)
-        place, state = found or (checkpoint.Place(0, 0), {})
-        if state:
-            self.model.load_state_dict(checkpoint.part_of(state, "model"))
-        store, skipped = clips.load([Path(p) for p in self.config.data], self.config.short)
+        """Train every stage, and save the weights at the end; the first process alone tells."""
+        try:
+            for event in self._events():
+                if self.crew.rank == 0:
+                    yield event
+        finally:
+            crew.leave()
+
+    def _events(self) -> Iterator[Event]:
+        place, state = self._resumed()
+        data, skipped = self._load()
         if skipped:
             yield Warned(
-                code="skipped-clips", message=f"left out, do not decode: {', '.join(skipped)}"
+                code="skipped-files", message=f"left out, do not decode: {', '.join(skipped)}"
             )
-        photos: list[synthetic.Picture] = []
-        if self.config.photos:
-            photos = synthetic.load([Path(p) for p in self.config.photos])
         for index, stage in enumerate(self.config.stages):
             if index >= place.stage:
-                first = place.step if index == place.stage else 0
-                yield from self._stage(index, stage, first, state, (store, photos))
+                here = place if index == place.stage else replace(place, step=0, seconds=0.0)
+                yield from self._stage(replace(here, stage=index), stage, state, data)
                 state = {}
-        if self.rank == 0:
-            weights.save(
-                self.model,
-                self.folder / "weights",
-                facts={"stages": [s.name for s in self.config.stages]},
+        if self.crew.rank == 0:
+            facts = {"stages": [stage.name for stage in self.config.stages]}
+            weights.save(self.model, self.folder / WEIGHTS, facts=facts)
+        yield Trained(
+            output=self.folder / WEIGHTS,
+            steps=self.steps,
+            elapsed=time.perf_counter() - self.started,
+        )
+
+    def _resumed(self) -> tuple[checkpoint.Place, dict[str, Tensor]]:
+        """Where the run stands, and the state to go on from; weights are put back here.
+
+        Raises:
+            ConfigError: the folder holds another run.
+        """
+        sizes = json.loads(json.dumps(self.model.config.to_dict()))
+        stages = tuple(stage.name for stage in self.config.stages)
+        fresh = checkpoint.Place(model=sizes, stages=stages)
+        found = checkpoint.load(self.folder, self.device)
+        if found is None:
+            return fresh, {}
+        place, state = found
+        begun = place.stage + (place.step > 0)
+        if place.model != sizes or place.stages[:begun] != stages[:begun]:
+            raise ConfigError(
+                f"{self.folder} holds a run of {place.model.get('preset')} through stages "
+                f"{', '.join(place.stages)}",
+                needed="the run that this config describes",
+                do="choose another out, or delete that folder",
             )
+        self.model.load_state_dict(checkpoint.part_of(state, "model"))
+        return replace(place, stages=stages), state if place.step else {}
+
+    def _load(self) -> tuple[Data, list[str]]:
+        store, skipped = clips.load([Path(p) for p in self.config.data], self.config.short)
+        if not self.config.photos:
+            return Data(store, []), skipped
+        photos, no_photos = synthetic.load([Path(p) for p in self.config.photos])
+        return Data(store, photos), skipped + no_photos
 
     def _stage(
-        self,
-        index: int,
-        stage: StageConfig,
-        first: int,
-        state: dict[str, Tensor],
-        data: tuple[list[clips.Clip], list[synthetic.Picture]],
+        self, place: checkpoint.Place, stage: StageConfig, state: dict[str, Tensor], data: Data
     ) -> Iterator[Event]:
+        # Whatever is new in a stage starts alike, with a stop before it or without.
+        torch.manual_seed(seed_of(self.config.seed, stage.name, 0))
         objective = KINDS[stage.kind](self.model, stage)
         objective.train()
-        parameters = [p for p in objective.parameters() if p.requires_grad]
-        rivals = list(objective.rival.parameters()) if objective.rival else []
-        movers = [p for p in parameters if not any(p is r for r in rivals)]
-        optimiser = torch.optim.AdamW(
-            movers, lr=stage.rate, betas=(0.9, 0.99), weight_decay=stage.decay,
-            fused=self.device.type == "cuda",
-        )  # fmt: skip
-        rival = torch.optim.Adam(rivals, lr=2e-4, betas=(0.5, 0.99)) if rivals else None
-        average = Averaged(movers, stage.steps)
+        movers = Movers(objective, stage)
         if state:
-            _restore(state, objective, optimiser, rival, average)
+            for name, module in objective.named_children():
+                module.load_state_dict(checkpoint.part_of(state, name))
+            movers.restore(state)
         train, held = self._data(stage, data)
-        clock = Clock(stage)
-        for step, batch in enumerate(train.run(first, self.config.workers, self.device), first):
+        clock, sound = Clock(stage, place.seconds), torch.ones((), device=self.device)
+        batches = train.run(place.step, self.config.workers, self.device)
+        for step, batch in enumerate(batches, place.step):
             behind = clock.behind(step)
-            parts = self._step(objective, batch, (step, behind), optimiser, rival)
-            average.update(step)
+            behind = self.crew.agree(behind, self.device) if stage.minutes else behind
+            parts = self._step(objective, movers, batch, (step, behind))
+            movers.average.update(step, behind)
+            self.steps += 1
+            sound = sound * torch.stack(list(parts.values())).isfinite().all()
             done, last = step + 1, step + 1 == stage.steps or behind >= 1
-            if done % 50 == 0 or last:
-                yield self._log(stage, done, parts)
-            if self.rank == 0 and (done % stage.validate == 0 or last):
-                self._validate(objective, stage, done, held, average)
+            if done % _TELL == 0 or done % self.config.save == 0 or last:
+                self._check(sound, stage, done, parts)
+            if done % _TELL == 0 or last:
+                yield self._log(stage, done, parts, last)
+            if self.crew.rank == 0 and (done % stage.validate == 0 or last):
+                self._validate(objective, movers, held, done)
             if last:
                 break
             if done % self.config.save == 0:
-                self._save(checkpoint.Place(index, done), objective, optimiser, rival, average)
-        average.swap()
-        self._save(checkpoint.Place(index + 1, 0), objective, None, None, None)
+                here = replace(place, step=done, seconds=clock.seconds)
+                self._save(here, dict(objective.named_children()), movers.tensors())
+        movers.average.swap()
+        ended = replace(place, stage=place.stage + 1, step=0, seconds=0.0)
+        self._save(ended, {"model": self.model}, {})
 
-    def _data(
-        self, stage: StageConfig, data: tuple[list[clips.Clip], list[synthetic.Picture]]
-    ) -> tuple[Batches, list[Batch]]:
+    def _data(self, stage: StageConfig, data: Data) -> tuple[Batches, list[Batch]]:
         """Batches to train on, and the held-out ones, on the device."""
-        store, photos = data
+        sources = clips.usable(data.clips, stage.slots, stage.side)
         every = self.config.held_out
-        held = store[every // 2 :: every] if every and len(store) > every else store[:1]
-        rest = [clip for clip in store if clip not in held] or store
-        made = (
-            synthetic.PhotoWindows(photos, stage.slots, stage.side) if photos else None
-        )
+        held = sources[every // 2 :: every] if every and len(sources) > every else sources[:1]
+        apart = {id(source) for source in held}
+        rest = [source for source in sources if id(source) not in apart] or sources
+        made = synthetic.PhotoWindows(data.photos, stage.slots, stage.side) if data.photos else None
         train = Batches(
             (clips.ClipWindows(rest, stage.slots, stage.side), made), stage, self.config.seed
         )
+        if self.crew.rank:
+            return train, []
         look = replace(stage, steps=_LOOKS, batch=min(stage.batch, _LOOK_WINDOWS), photos=0.0)
         source = clips.ClipWindows(held, stage.slots, stage.side)
         looks = Batches((source, None), look, self.config.seed + 1)
@@ -181,149 +199,151 @@ class Run:
         return train, [batch.to(self.device) for batch in looks.run(0, workers, self.device)]
 
     def _step(
-        self,
-        objective: Objective,
-        batch: Batch,
-        place: tuple[int, float],
-        optimiser: torch.optim.Optimizer,
-        rival: torch.optim.Optimizer | None,
+        self, objective: Objective, movers: Movers, batch: Batch, at: tuple[int, float]
     ) -> dict[str, Tensor]:
-        (step, behind), stage = place, objective.stage
-        _set_rate(optimiser, stage, step, behind)
-        rng = torch.Generator(self.device).manual_seed(self.config.seed * 1_000_003 + step)
-        optimiser.zero_grad(set_to_none=True)
-        with self._autocast():
-            asked = objective.ask(
-                batch.share(self.rank, self.world).to(self.device), rng, behind)
-        asked.total.backward()
-        if rival is not None and asked.rival is not None:
-            rival.zero_grad(set_to_none=True)
-            asked.rival.backward()
-            _meet(rival, self.world)
-            rival.step()
-        _meet(optimiser, self.world)
-        size = nn.utils.clip_grad_norm_(
-            [p for g in optimiser.param_groups for p in g["params"]], 1.0
+        (step, behind), stage = at, objective.stage
+        movers.set_rate(_rate(stage, step, behind))
+        chance = crew.Chance(
+            seed_of(self.config.seed + 2, stage.name, step), self.device, self.crew
         )
-        optimiser.step()
-        return {**asked.parts, "total": asked.total.detach(), "gradient": size}
+        mine = batch.share(self.crew.rank, self.crew.world).to(self.device)
+        movers.optimiser.zero_grad(set_to_none=True)
+        with self._autocast():
+            asked = objective.ask(Step(mine, chance, behind))
+        asked.total.backward()
+        if movers.rival is not None and asked.rival is not None:
+            movers.rival.zero_grad(set_to_none=True)
+            asked.rival.backward()
+            self.crew.meet(movers.rivals)
+            movers.rival.step()
+        self.crew.meet(movers.parameters)
+        size = nn.utils.clip_grad_norm_(movers.parameters, 1.0)
+        movers.optimiser.step()
+        parts = {name: value.detach() for name, value in asked.parts.items()}
+        return {**parts, "total": asked.total.detach(), "gradient": size}
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.device.type == "cuda":
             return torch.autocast("cuda", torch.bfloat16)
         return nullcontext()
 
-    def _log(self, stage: StageConfig, done: int, parts: dict[str, Tensor]) -> Event:
-        figures = {name: round(float(value.detach()), 6) for name, value in parts.items()}
-        if not all(math.isfinite(value) for value in figures.values()):
+    def _check(
+        self, sound: Tensor, stage: StageConfig, done: int, parts: Mapping[str, Tensor]
+    ) -> None:
+        """Stop before weights that a loss has spoilt are saved; asked seldom, since it waits.
+
+        Raises:
+            MadeFrameError: a loss or the gradient was not finite since the last look.
+        """
+        if not bool(sound):
+            figures = {name: float(value) for name, value in parts.items()}
             raise MadeFrameError(
-                f"stage {stage.name}, step {done}: {figures}",
+                f"stage {stage.name}, by step {done}: {figures}",
                 needed="finite losses",
-                do="lower the learning rate; the last checkpoint stands",
+                do="lower the learning rate and start again; the last checkpoint stands",
             )
+
+    def _log(self, stage: StageConfig, done: int, parts: Mapping[str, Tensor], last: bool) -> Event:
         elapsed = time.perf_counter() - self.started
+        figures = {name: round(float(value), 6) for name, value in parts.items()}
         self._write({"stage": stage.name, "step": done, "seconds": round(elapsed, 2), **figures})
-        return Progress(done=done, total=stage.steps, elapsed=elapsed)
+        before, total = 0, 0
+        for each in self.config.stages:
+            before += total if each is stage else 0
+            total += each.steps
+        # Minutes may end a stage before its steps do: what is left of it is done then too.
+        reached = before + (stage.steps if last else done)
+        return Progress(done=reached, total=total, elapsed=elapsed, unit="steps")
 
     @torch.no_grad()
-    def _validate(
-        self,
-        objective: Objective,
-        stage: StageConfig,
-        done: int,
-        held: list[Batch],
-        average: Averaged,
-    ) -> None:
-        row: dict[str, float | str | int] = {"stage": stage.name, "step": done}
+    def _validate(self, objective: Objective, movers: Movers, held: list[Batch], done: int) -> None:
+        row: dict[str, object] = {"stage": objective.stage.name, "step": done}
         for name in ("raw", "average"):
             totals: dict[str, float] = {}
             with self._autocast():
                 for batch in held:
                     for key, value in objective.score(batch).items():
-                        totals[key] = totals.get(key, 0.0) + float(value.detach()) / len(held)
+                        totals[key] = totals.get(key, 0.0) + float(value) / len(held)
             row |= {f"{name}_{key}": round(value, 4) for key, value in totals.items()}
-            average.swap()
+            movers.average.swap()
         self._write(row)
 
-    def _write(self, row: dict[str, object]) -> None:
-        if self.rank == 0:
+    def _write(self, row: Mapping[str, object]) -> None:
+        if self.crew.rank == 0:
             with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(row) + "\n")
 
     def _save(
         self,
         place: checkpoint.Place,
-        objective: Objective,
-        optimiser: torch.optim.Optimizer | None,
-        rival: torch.optim.Optimizer | None,
-        average: Averaged | None,
+        modules: Mapping[str, nn.Module],
+        tensors: Mapping[str, Tensor],
     ) -> None:
-        if self.rank != 0:
-            return
-        tensors: dict[str, Tensor] = {}
-        for name, each in (("optimiser", optimiser), ("rivals", rival)):
-            tensors |= _flat(name, each) if each else {}
-        if average:
-            tensors |= {f"average/{i}": value for i, value in enumerate(average.values)}
-        modules = dict(objective.named_children())  # the model, and a critic or a head beside it
-        checkpoint.save(self.folder, place, modules, tensors)
+        if self.crew.rank == 0:
+            checkpoint.save(self.folder, place, modules, tensors)
 
 
-def _join() -> tuple[int, int]:
-    """Join the other processes that torchrun started, if it did."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return int(os.environ.get("RANK", "0")), world
+def _device_name(name: str, world: int) -> str:
+    """The device of this process: under torchrun, each has a GPU of its own where there are any."""
+    if world > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return name
 
 
-def _meet(optimiser: torch.optim.Optimizer, world: int) -> None:
-    """Average gradients over the processes."""
-    if world == 1:
-        return
-    gradients = [p.grad for g in optimiser.param_groups for p in g["params"] if p.grad is not None]
-    joined = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(joined)
-    parts = joined.div_(world).split([gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableError(
+            f"{folder} cannot be made ({error.strerror})",
+            needed="a folder for the run",
+            do="choose another out",
+        ) from error
 
 
-def _set_rate(
-    optimiser: torch.optim.Optimizer, stage: StageConfig, step: int, behind: float
-) -> None:
+def _start(config: TrainConfig, device: torch.device) -> MarDini:
+    """The model before the first step: from scratch, from weights, or from another run."""
+    if not config.init:
+        return MarDini(preset(config.preset)).to(device)
+    found = checkpoint.load(Path(config.init), device)
+    if found is None:
+        return weights.load(config.init, device, torch.float32)
+    place, state = found
+    model = MarDini(ModelConfig.from_dict(place.model, config.init)).to(device)
+    try:
+        model.load_state_dict(checkpoint.part_of(state, "model"))
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{config.init} does not fit its sizes", needed="a run of this version", do="see init"
+        ) from error
+    return model
+
+
+def _check_stage(stage: StageConfig, model: ModelConfig, world: int) -> None:
+    needed = {"guided": "motion latents", "sharp": "motion latents", "vae": "picture latents"}
+    has = "motion latents" if model.guided else "picture latents"
+    if needed.get(stage.kind, has) != has:
+        raise ConfigError(
+            f"stage {stage.name} of kind {stage.kind} with preset {model.preset}, which has {has}",
+            needed=needed[stage.kind],
+            do="change kind or preset",
+        )
+    if stage.slots > model.window:
+        raise ConfigError(
+            f"stage {stage.name}: slots = {stage.slots}",
+            needed=f"at most {model.window}, the window of preset {model.preset}",
+            do="lower slots",
+        )
+    if stage.batch % world:
+        raise ConfigError(
+            f"stage {stage.name}: batch = {stage.batch} over {world} processes",
+            needed="as many windows for each",
+            do="change batch",
+        )
+
+
+def _rate(stage: StageConfig, step: int, behind: float) -> float:
+    """Learning rate: a rise, then half a cosine down."""
     rise = min(1.0, (step + 1) / stage.warmup)
     fall = 0.5 * (1 + math.cos(math.pi * min(behind, 1.0)))
-    for group in optimiser.param_groups:
-        group["lr"] = stage.rate * rise * (0.02 + 0.98 * fall)
-
-
-def _flat(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{name}/{index}/{key}": value
-        for index, values in optimiser.state_dict()["state"].items()
-        for key, value in values.items()
-    }
-
-
-def _restore(
-    state: dict[str, Tensor],
-    objective: Objective,
-    optimiser: torch.optim.Optimizer,
-    rival: torch.optim.Optimizer | None,
-    average: Averaged,
-) -> None:
-    for name, module in objective.named_children():
-        module.load_state_dict(checkpoint.part_of(state, name))
-    for name, each in (("optimiser", optimiser), ("rivals", rival)):
-        kept = checkpoint.part_of(state, name)
-        if each is None or not kept:
-            continue
-        values: dict[int, dict[str, Tensor]] = {}
-        for key, value in kept.items():
-            index, field = key.split("/")
-            # AdamW keeps its step count on the host unless it is fused.
-            values.setdefault(int(index), {})[field] = value
-        each.load_state_dict({**each.state_dict(), "state": values})
-    for key, value in checkpoint.part_of(state, "average").items():
-        average.values[int(key)].copy_(value)
+    return stage.rate * rise * (_FLOOR + (1 - _FLOOR) * fall)

@@ -5,6 +5,8 @@ Source: local contrast and the patch critic are ours after ``feasibility``; hing
 2017; edge-aware smoothness, Jonschkowski et al. 2020.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -41,13 +43,19 @@ def contrast(made: Tensor, truth: Tensor) -> Tensor:
 def structure(made: Tensor, truth: Tensor) -> Tensor:
     """1 - SSIM on luma over 7 x 7 boxes."""
     a, b = luma(made), luma(truth)
-    box = lambda x: F.avg_pool2d(x, 7, 2)  # noqa: E731
+
+    def box(x: Tensor) -> Tensor:
+        mean: Tensor = F.avg_pool2d(x, 7, 2)
+        return mean
+
     mean_a, mean_b = box(a), box(b)
     var_a, var_b = box(a * a) - mean_a**2, box(b * b) - mean_b**2
     both = box(a * b) - mean_a * mean_b
     c1, c2 = 0.01**2, 0.03**2
     index = (2 * mean_a * mean_b + c1) * (2 * both + c2)
-    return 1 - (index / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))).mean()
+    index = index / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    similarity: Tensor = index.mean()
+    return 1 - similarity
 
 
 def flow_against(flow: Tensor, target: Tensor, trust: Tensor) -> Tensor:
@@ -58,8 +66,9 @@ def flow_against(flow: Tensor, target: Tensor, trust: Tensor) -> Tensor:
         target: the same at the same size.
         trust: ``p 2 h w``, 0 to 1, how well the target explains each side.
     """
-    gap = (flow - target).unflatten(1, (2, 2)).square().sum(2).add(1e-3).sqrt().clamp(max=12)
-    return (gap * trust).mean()
+    square: Tensor = (flow - target).unflatten(1, (2, 2)).square().sum(2)
+    gap = (square + 1e-3).sqrt() - 1e-3**0.5  # smooth at zero, and zero there
+    return (gap.clamp(max=12) * trust).mean()
 
 
 def smooth(flow: Tensor, picture: Tensor) -> Tensor:
@@ -82,7 +91,7 @@ class Critic(nn.Module):
         super().__init__()
         widths = (6, width, width * 2, width * 4, width * 4)
         layers: list[nn.Module] = []
-        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (a, b) in enumerate(pairwise(widths)):
             stride = 2 if i < 3 else 1
             layers += [nn.utils.parametrizations.spectral_norm(nn.Conv2d(a, b, 4, stride, 1))]
             layers += [nn.LeakyReLU(0.2, inplace=True)]
@@ -91,7 +100,8 @@ class Critic(nn.Module):
 
     def forward(self, frames: Tensor, near: Tensor) -> Tensor:
         """Score patches: high is real."""
-        return self.body(torch.cat((frames, near), 1) * 2 - 1)
+        scores: Tensor = self.body(torch.cat((frames, near), 1) * 2 - 1)
+        return scores
 
     def loss(self, made: Tensor, truth: Tensor, near: Tensor) -> Tensor:
         """Hinge loss of the critic itself."""

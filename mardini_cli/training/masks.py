@@ -8,23 +8,9 @@ from collections.abc import Mapping
 
 import torch
 
-from mardini_cli.errors import ConfigError
-
-TASKS = ("ends", "middle", "every-other", "extend", "animate", "random")
-"""Both ends; ends and middle; every other slot; two neighbours at an end; one slot; any."""
-
 
 def draw_task(mix: Mapping[str, float], rng: torch.Generator) -> str:
-    """Draw a task by its share of the mix.
-
-    Raises:
-        ConfigError: a task that is not in ``TASKS``.
-    """
-    for task in mix:
-        if task not in TASKS:
-            raise ConfigError(
-                f"unknown task '{task}'", needed=f"one of {', '.join(TASKS)}", do="choose one"
-            )
+    """Draw a task by its share of the mix."""
     names = sorted(mix)
     shares = torch.tensor([mix[name] for name in names], dtype=torch.float64)
     return names[int(torch.multinomial(shares, 1, generator=rng))]
@@ -36,8 +22,8 @@ def draw_mask(
     """Draw which slots are to be made: ``f`` bool, at least one given and one made.
 
     Args:
-        task: one of ``TASKS``.
-        slots: slots of the window.
+        task: one of ``stages.TASKS``.
+        slots: slots of the window, at least 4.
         keep: range of the keep ratio, for ``random``.
         rng: source of chance.
     """

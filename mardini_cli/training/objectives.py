@@ -23,7 +23,8 @@ from mardini_cli.model.planner import PlannerHead
 from mardini_cli.model.warping import take, warp
 from mardini_cli.training import losses
 from mardini_cli.training.batches import Batch
-from mardini_cli.training.stages import StageConfig
+from mardini_cli.training.crew import Chance, Crew
+from mardini_cli.training.stages import Kind, StageConfig
 
 ABSENT = 2.0
 """Level that stands for no latent."""
@@ -36,6 +37,16 @@ class Asked:
     total: Tensor
     rival: Tensor | None = None
     parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What one training step brings."""
+
+    batch: Batch
+    chance: Chance
+    behind: float = 1.0
+    """Share of the stage that is done."""
 
 
 class Objective(nn.Module):
@@ -54,14 +65,13 @@ class Objective(nn.Module):
         """The modules whose weights this stage moves."""
         raise NotImplementedError
 
-    def ask(self, batch: Batch, rng: torch.Generator, done: float) -> Asked:
-        """Work the losses out; ``done`` is the share of the stage that lies behind."""
+    def ask(self, step: Step) -> Asked:
+        """Work the losses out."""
         raise NotImplementedError
 
     def score(self, batch: Batch) -> dict[str, Tensor]:
-        """Figures on held-out windows."""
-        rng = torch.Generator(batch.made.device).manual_seed(0)
-        return {"loss": self.ask(batch, rng, 1.0).total}
+        """Figures on held-out windows; changes nothing."""
+        return {"loss": self.ask(Step(batch, _steady(batch))).total}
 
 
 class GuidedObjective(Objective):
@@ -88,31 +98,33 @@ class GuidedObjective(Objective):
         blocks = (guided.refine16, guided.refine8, guided.refine4, guided.refine2)
         return [*blocks, guided.told, guided.planned, guided.residual]
 
-    def ask(self, batch: Batch, rng: torch.Generator, done: float) -> Asked:
+    def ask(self, step: Step) -> Asked:
         """See ``Objective.ask``."""
         guided, stage = self.guided, self.stage
-        b = len(batch.mask)
+        batch, chance = step.batch, step.chance
         assert batch.flow is not None
-        held = torch.rand(b, generator=rng, device=rng.device) >= stage.no_prior
+        held = chance.uniform(len(batch.mask)) >= stage.no_prior
         given = guided.look(
             batch.given, batch.mask, batch.times, flow=batch.flow * held.view(-1, 1, 1, 1, 1, 1)
         )
         truth = batch.made
         mean, spread = guided.encode(truth, given)
-        latent = mean + torch.exp(0.5 * spread) * _normal(mean, rng)
+        latent = mean + torch.exp(0.5 * spread) * chance.normal(mean)
         if stage.kind == "guided":
-            guided.watch(latent.detach())
-        latent, level = self._told(guided.normalise(latent), rng)
+            guided.watch(chance.crew.gather(latent.detach()))
+        latent, level = self._told(guided.normalise(latent), chance)
         signal = self._signal(given)
         out = guided.trace(latent, level, given, signal)
         flat = truth.flatten(0, 1)
         parts = self._parts(out, flat, given, batch)
         parts["kl"] = losses.divergence(mean, spread)
-        weights = self._weights(done)
+        weights = self._weights(step.behind)
         total = torch.stack([weights[name] * value for name, value in parts.items()]).sum()
         if self.rival is None:
             return Asked(total, None, parts)
-        return self._against(total, parts, out, flat, given)
+        rival, fooled, weight = self._against(total, out, flat, given, chance.crew)
+        parts["critic"] = rival.detach()
+        return Asked(total + weight * fooled, rival, parts)
 
     def _signal(self, given: GuidedGiven) -> Tensor | None:
         if not self.stage.signal:
@@ -120,23 +132,23 @@ class GuidedObjective(Objective):
         with torch.no_grad():
             return self.model.plan(given)
 
-    def _told(self, latent: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _told(self, latent: Tensor, chance: Chance) -> tuple[Tensor, Tensor]:
         """Leave each window's latent clean, make it noisy, or withhold it."""
         clean, noisy, _ = self.stage.latents
-        u, sigma = torch.rand(2, len(latent), generator=rng, device=rng.device)
+        u, sigma = chance.uniform(len(latent)), chance.uniform(len(latent))
         level = torch.where(u < clean, 0.0, torch.where(u < clean + noisy, sigma, ABSENT))
         amount = level.clamp(max=1).view(-1, 1, 1, 1, 1)
-        mixed = (1 - amount.square()).sqrt() * latent + amount * _normal(latent, rng)
+        mixed = (1 - amount.square()).sqrt() * latent + amount * chance.normal(latent)
         return mixed, level
 
-    def _weights(self, done: float) -> dict[str, float]:
+    def _weights(self, behind: float) -> dict[str, float]:
         return {
             "pixels": 1.0,
             "structure": 0.1,
             "coarse": 0.15,
             "merged": 0.5,
             "contrast": self.stage.contrast,
-            "flow": 0.004 * (1 - 0.8 * done),
+            "flow": 0.004 * (1 - 0.8 * behind),
             "smooth": 0.01,
             "kl": 1e-2 if self.stage.kind == "guided" else 0.0,
         }
@@ -191,14 +203,14 @@ class GuidedObjective(Objective):
         return total
 
     def _against(
-        self,
-        total: Tensor,
-        parts: dict[str, Tensor],
-        out: Decoded,
-        truth: Tensor,
-        given: GuidedGiven,
-    ) -> Asked:
-        """Add the critic, its pull at the picture held at 0.4 of the other losses'."""
+        self, total: Tensor, out: Decoded, truth: Tensor, given: GuidedGiven, crew: Crew
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Ask the critic.
+
+        Returns:
+            Its own loss, how well it is fooled, and the weight that holds its pull at the picture
+            at 0.4 of the other losses'.
+        """
         critic = self.rival
         assert isinstance(critic, losses.Critic)
         tau = given.gap.tau.flatten().view(-1, 1, 1, 1)
@@ -208,9 +220,8 @@ class GuidedObjective(Objective):
         fooled = -critic(out.frames, near).float().mean()
         (pull,) = torch.autograd.grad(total, out.frames, retain_graph=True)
         (push,) = torch.autograd.grad(fooled, out.frames, retain_graph=True)
-        weight = 0.4 * pull.norm() / push.norm().clamp(min=1e-8)
-        rival = critic.loss(out.frames, truth, near)
-        return Asked(total + weight.detach() * fooled, rival, {**parts, "critic": rival.detach()})
+        weight = 0.4 * crew.norm(pull) / crew.norm(push).clamp(min=1e-8)
+        return critic.loss(out.frames, truth, near), fooled, weight.detach()
 
     @torch.no_grad()
     def score(self, batch: Batch) -> dict[str, Tensor]:
@@ -222,8 +233,8 @@ class GuidedObjective(Objective):
         truth = batch.made.flatten(0, 1)
         signal = self._signal(given)
         clean = torch.zeros(len(batch.mask), device=truth.device)
-        rng = torch.Generator(truth.device).manual_seed(0)
-        latent = guided.normalise(mean + torch.exp(0.5 * spread) * _normal(mean, rng))
+        latent = mean + torch.exp(0.5 * spread) * _steady(batch).normal(mean)
+        latent = guided.normalise(latent)
         without = guided.trace(None, None, given, signal).frames.float().clamp(0, 1)
         told = guided.trace(latent, clean, given, signal).frames.float().clamp(0, 1)
         return {
@@ -243,21 +254,22 @@ class LatentObjective(Objective):
         joint = self.stage.kind == "joint"
         return [self.model.denoiser, self.model.planner] if joint else [self.model.denoiser]
 
-    def ask(self, batch: Batch, rng: torch.Generator, done: float) -> Asked:
+    def ask(self, step: Step) -> Asked:
         """See ``Objective.ask``."""
         model, schedule = self.model, Schedule()
+        batch, chance = step.batch, step.chance
         with torch.no_grad():
             given = _look(model, batch)
             mean, spread = model.autoencoder.encode(batch.made, given)
-            latent = mean + torch.exp(0.5 * spread) * _normal(mean, rng)
+            latent = mean + torch.exp(0.5 * spread) * chance.normal(mean)
             clean = model.autoencoder.normalise(latent).float()
         b = len(clean)
-        t = torch.randint(1, schedule.length + 1, (b,), generator=rng, device=rng.device)
-        noise = _normal(clean, rng)
+        t = chance.integers(b, 1, schedule.length + 1)
+        noise = chance.normal(clean)
         signal, drop = None, None
         if self.stage.kind == "joint":
             signal = model.plan(given)
-            drop = torch.rand(b, generator=rng, device=rng.device) < self.stage.drop
+            drop = chance.uniform(b) < self.stage.drop
         told = model.velocity(schedule.add_noise(clean, noise, t), t, given, signal, drop)
         loss = F.mse_loss(told.float(), schedule.v_from(clean, noise, t))
         return Asked(loss, None, {"v": loss.detach()})
@@ -275,9 +287,9 @@ class PlannerObjective(Objective):
         """The planner; its head is new and moves anyway."""
         return [self.model.planner]
 
-    def ask(self, batch: Batch, rng: torch.Generator, done: float) -> Asked:
+    def ask(self, step: Step) -> Asked:
         """See ``Objective.ask``."""
-        model = self.model
+        model, batch = self.model, step.batch
         with torch.no_grad():
             given = _look(model, batch)
             target = model.autoencoder.planner_target(batch.made, given)
@@ -293,14 +305,14 @@ class VaeObjective(Objective):
         """The whole autoencoder."""
         return [self.model.autoencoder]
 
-    def ask(self, batch: Batch, rng: torch.Generator, done: float) -> Asked:
+    def ask(self, step: Step) -> Asked:
         """See ``Objective.ask``."""
-        vae = self.model.autoencoder
-        truth = batch.made
-        given = vae.look(batch.given, batch.mask, batch.times)
+        vae, truth = self.model.autoencoder, step.batch.made
+        with torch.no_grad():  # each frame by itself: the others only tell its size
+            given = _look(self.model, step.batch)
         mean, spread = vae.encode(truth, given)
-        latent = mean + torch.exp(0.5 * spread) * _normal(mean, rng)
-        vae.watch(latent.detach())
+        latent = mean + torch.exp(0.5 * spread) * step.chance.normal(mean)
+        vae.watch(step.chance.crew.gather(latent.detach()))
         made = vae.decode(vae.normalise(latent), None, given, None)
         made, flat = made.flatten(0, 1).float(), truth.flatten(0, 1)
         parts = {
@@ -311,8 +323,22 @@ class VaeObjective(Objective):
         total = parts["pixels"] + 0.5 * parts["contrast"] + 1e-4 * parts["kl"]
         return Asked(total, None, {**parts, "psnr": _psnr(made.detach().clamp(0, 1), flat)})
 
+    @torch.no_grad()
+    def score(self, batch: Batch) -> dict[str, Tensor]:
+        """PSNR and sharpness of what comes back from the latents' means."""
+        vae, truth = self.model.autoencoder, batch.made.flatten(0, 1)
+        given = _look(self.model, batch)
+        mean, spread = vae.encode(batch.made, given)
+        made = vae.decode(vae.normalise(mean), None, given, None).flatten(0, 1)
+        made = made.float().clamp(0, 1)
+        return {
+            "psnr": _psnr(made, truth),
+            "sharp": _energy(made) / _energy(truth),
+            "kl": losses.divergence(mean.float(), spread.float()),
+        }
 
-KINDS = {
+
+KINDS: dict[Kind, type[Objective]] = {
     "guided": GuidedObjective,
     "sharp": GuidedObjective,
     "vae": VaeObjective,
@@ -329,8 +355,9 @@ def _look(model: MarDini, batch: Batch) -> Given:
     return autoencoder.look(batch.given, batch.mask, batch.times)
 
 
-def _normal(like: Tensor, rng: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=rng, device=like.device)
+def _steady(batch: Batch) -> Chance:
+    """The same chance for held-out windows every time, in one process alone."""
+    return Chance(0, batch.made.device, Crew())
 
 
 def _psnr(made: Tensor, truth: Tensor) -> Tensor:

@@ -5,17 +5,25 @@ Source: the paper warms planner and denoiser up apart and joins them (its 6.1); 
 sharp stage are ours (``docs/training-log.md``).
 """
 
+import dataclasses
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 from mardini_cli.config import from_mapping
 from mardini_cli.errors import ConfigError, MissingFileError
 
 Kind = Literal["guided", "sharp", "vae", "planner", "denoiser", "joint"]
 Mix = tuple[tuple[str, float], ...]
+T = TypeVar("T")
+
+TASKS = ("ends", "middle", "every-other", "extend", "animate", "random")
+"""Both ends; ends and middle; every other slot; two neighbours at an end; one slot; any."""
+FEWEST_SLOTS = 4
+"""With fewer, giving ends and middle would leave nothing to make."""
 
 INTERPOLATION: Mix = (("ends", 0.6), ("middle", 0.2), ("extend", 0.1), ("animate", 0.1))
 ANY_TASK: Mix = (
@@ -47,7 +55,7 @@ class StageConfig:
     decay: float = 1e-4
     """Weight decay of AdamW."""
     tasks: Mix = INTERPOLATION
-    """Share of each task of ``masks.TASKS``."""
+    """Share of each task of ``TASKS``; they sum to 1."""
     keep: tuple[float, float] = (0.06, 0.6)
     """Keep ratio of the random task (paper 6.1)."""
     photos: float = 0.3
@@ -71,18 +79,32 @@ class StageConfig:
     """Steps between looks at the held-out windows."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or not 0 <= self.photos <= 1:
-            raise ConfigError(
-                f"stage {self.name}: steps {self.steps}, batch {self.batch}, photos {self.photos}",
-                needed="steps and batch of at least 1, photos between 0 and 1",
-                do="change them",
-            )
-        if abs(sum(self.latents) - 1) > 1e-6:
-            raise ConfigError(
-                f"stage {self.name}: latents {self.latents}",
-                needed="three shares that sum to 1",
-                do="change them",
-            )
+        for right, found, needed in self._rules():
+            if not right:
+                raise ConfigError(f"stage {self.name}: {found}", needed=needed, do="change it")
+
+    def _rules(self) -> tuple[tuple[bool, str, str], ...]:
+        """Whether each holds, what was found, what is needed."""
+        counts = {key: getattr(self, key) for key in ("steps", "batch", "made", "warmup")}
+        few = [key for key, count in counts.items() if count < 1]
+        strangers = [task for task, _ in self.tasks if task not in TASKS]
+        shares = [share for _, share in self.tasks]
+        low, high = self.keep
+        return (
+            (
+                self.kind in get_args(Kind),
+                f"kind '{self.kind}'",
+                f"one of {_names(get_args(Kind))}",
+            ),
+            (not few, f"{_names(few)} below 1", "1 or more"),
+            (self.slots >= FEWEST_SLOTS, f"slots = {self.slots}", f"{FEWEST_SLOTS} or more"),
+            (self.side >= 32, f"side = {self.side}", "32 or more"),
+            (0 <= self.photos <= 1, f"photos = {self.photos}", "a share from 0 to 1"),
+            (0 <= low <= high <= 1, f"keep = {self.keep}", "two rising shares from 0 to 1"),
+            (_is_whole(self.latents), f"latents = {self.latents}", "three shares that sum to 1"),
+            (not strangers, f"task '{_names(strangers)}'", f"tasks among {_names(TASKS)}"),
+            (_is_whole(shares), f"tasks = {dict(self.tasks)}", "shares that sum to 1"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,15 +112,16 @@ class TrainConfig:
     """A whole run."""
 
     preset: str = "tiny"
-    """Sizes to start from scratch; ``init`` overrides."""
+    """Sizes to start from scratch with; ``init`` brings its own."""
     data: tuple[str, ...] = ()
     """Folders of clips."""
     photos: tuple[str, ...] = ()
     """Folders of photographs; none switches synthetic motion off."""
     out: str = "runs/mardini"
-    """Folder of the run: log, checkpoint, weights."""
+    """Folder of the run: log, checkpoint, weights; a run that was stopped goes on from it."""
     init: str = ""
-    """Weights to start from; empty starts from scratch."""
+    """Weights to start from: a release name, a weights folder, or the folder of another run, whose
+    checkpoint holds them in full precision. Empty starts from scratch."""
     stages: tuple[StageConfig, ...] = field(default_factory=tuple)
     seed: int = 0
     device: str = "auto"
@@ -108,21 +131,27 @@ class TrainConfig:
     """Every n-th clip by name is kept for validation and never trained on."""
     save: int = 500
     """Steps between checkpoints."""
-    channels_last: bool = False
-    """Keep the autoencoder's convolutions in channels-last order."""
     workers: int = 4
     """Processes that make batches; 0 makes them in the training process."""
 
+    def __post_init__(self) -> None:
+        if self.short < 32 or self.save < 1 or min(self.held_out, self.workers, self.seed) < 0:
+            raise ConfigError(
+                f"short {self.short}, save {self.save}, held_out {self.held_out}, "
+                f"workers {self.workers}, seed {self.seed}",
+                needed="short of at least 32, save of at least 1, no negative numbers",
+                do="change them",
+            )
 
-def tiny_stages(scale: float = 1.0) -> tuple[StageConfig, ...]:
-    """The recipe of the default weights; ``scale`` stretches every stage."""
-    steps = lambda count: max(1, round(count * scale))  # noqa: E731 - one word, four uses
+
+def tiny_stages() -> tuple[StageConfig, ...]:
+    """Stages for where the config lists none: those of the default weights, a little longer."""
     return (
-        StageConfig(name="guided", kind="guided", steps=steps(5000)),
+        StageConfig(name="guided", kind="guided", steps=5000),
         StageConfig(
             name="joint",
             kind="joint",
-            steps=steps(2500),
+            steps=2500,
             made=8,
             rate=5e-4,
             photos=0.4,
@@ -131,7 +160,7 @@ def tiny_stages(scale: float = 1.0) -> tuple[StageConfig, ...]:
         StageConfig(
             name="sharp",
             kind="sharp",
-            steps=steps(3000),
+            steps=3000,
             rate=3e-4,
             latents=(0.25, 0.15, 0.6),
             signal=True,
@@ -152,19 +181,112 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
         raise MissingFileError(
             f"{path} is no file", needed="a TOML file of settings", do="check the path"
         )
-    values = _toml(path.read_text(encoding="utf-8"), str(path))
+    values = _toml(_text(path), str(path))
     for change in changes:
-        key, _, value = change.partition("=")
-        values |= _toml(f"{key} = {value if _is_toml(value) else repr(value)}", change)
-    stages = tuple(_stage(table) for table in values.pop("stages", [])) or tiny_stages()
-    return replace(from_mapping(TrainConfig, values, str(path)), stages=stages)
+        values |= _changed(change)
+    tables = values.pop("stages", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(
+            f"{path}: stages is no list of tables", needed="[[stages]] tables", do="write them so"
+        )
+    config = _built(TrainConfig, values, str(path))
+    return replace(config, stages=tuple(map(_stage, tables)) or tiny_stages())
 
 
 def _stage(table: Mapping[str, Any]) -> StageConfig:
+    where = f"stage {table.get('name', '?')}"
     values = dict(table)
-    mix = values.pop("tasks", None)
-    stage = from_mapping(StageConfig, values, f"stage {table.get('name', '?')}")
-    return stage if mix is None else replace(stage, tasks=tuple(mix.items()))
+    mix = values.pop("tasks", {"ends": 1.0})
+    if not isinstance(mix, Mapping) or not all(_fits(share, 0.0) for share in mix.values()):
+        raise ConfigError(
+            f"{where}: tasks = {mix}", needed="a table of shares", do='try tasks = { "ends" = 1.0 }'
+        )
+    if "tasks" in table:
+        values["tasks"] = tuple(mix.items())
+    return _built(StageConfig, values, where)
+
+
+def _built(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build a config from TOML values, each of the type of its field."""
+    kinds = {each.name: each for each in dataclasses.fields(cls)}  # type: ignore[arg-type]  # is one
+    tidy = dict(values)
+    for key, value in values.items():
+        if key not in kinds:
+            continue  # from_mapping names its neighbours
+        standard = kinds[key].default
+        example = standard if standard is not dataclasses.MISSING else _EXAMPLES.get(key, ())
+        if isinstance(value, str) and example == ():
+            tidy[key] = (value,)  # one folder needs no brackets
+        elif not _fits(value, example):
+            raise ConfigError(
+                f"{where}: {key} = {value!r}",
+                needed=_wanted(example),
+                do=f"write it like {key} = {_like(example)}",
+            )
+    return from_mapping(cls, tidy, where)
+
+
+_EXAMPLES: Mapping[str, Any] = {"name": "warm-up", "kind": "guided", "steps": 1000}
+"""Of the fields that have no default."""
+
+
+def _fits(value: object, example: object) -> bool:
+    if isinstance(value, bool) or isinstance(example, bool):
+        return isinstance(value, bool) and isinstance(example, bool)
+    if isinstance(example, float):
+        return isinstance(value, int | float)
+    if isinstance(example, tuple):
+        return (
+            isinstance(value, list | tuple)
+            and (not example or len(value) == len(example) or isinstance(example[0], tuple))
+            and all(_fits(part, example[0] if example else "") for part in value)
+        )
+    if isinstance(value, tuple):
+        return False
+    return isinstance(value, type(example))
+
+
+def _wanted(example: object) -> str:
+    if isinstance(example, tuple):
+        return f"a list of {len(example)} numbers" if example else "a list of folders"
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return words[type(example)]
+
+
+def _like(example: object) -> str:
+    if isinstance(example, tuple):
+        return str(list(example)) if example else '["clips"]'
+    if isinstance(example, bool):
+        return str(example).lower()
+    return f'"{example}"' if isinstance(example, str) else str(example)
+
+
+def _changed(change: str) -> dict[str, Any]:
+    """One ``key=value``: the value is TOML, or plain text."""
+    key, sign, value = (part.strip() for part in change.partition("="))
+    names = [each.name for each in dataclasses.fields(TrainConfig)]
+    if not sign or not value:
+        raise ConfigError(f"'{change}' changes nothing", needed="key=value", do="try seed=1")
+    if key not in names:
+        near = difflib.get_close_matches(key, names, n=2) or sorted(names)
+        raise ConfigError(
+            f"unknown key '{key}' in '{change}'",
+            needed=f"one of {len(names)} keys",
+            do=f"did you mean {' or '.join(near)}?",
+        )
+    try:
+        return {key: tomllib.loads(f"x = {value}")["x"]}
+    except tomllib.TOMLDecodeError:
+        return {key: value}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({error})", needed="a TOML file of settings", do="check it"
+        ) from error
 
 
 def _toml(text: str, where: str) -> dict[str, Any]:
@@ -176,9 +298,9 @@ def _toml(text: str, where: str) -> dict[str, Any]:
         ) from error
 
 
-def _is_toml(value: str) -> bool:
-    try:
-        tomllib.loads(f"x = {value}")
-    except tomllib.TOMLDecodeError:
-        return False
-    return True
+def _is_whole(shares: Sequence[float]) -> bool:
+    return min(shares, default=-1) >= 0 and abs(sum(shares) - 1) < 1e-6
+
+
+def _names(words: Sequence[str]) -> str:
+    return ", ".join(words)

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from mardini_cli.errors import ConfigError
+from mardini_cli.errors import ConfigError, DamagedMediaError
 from mardini_cli.media.bulk import photo_bytes
+from mardini_cli.training.clips import files
 
 PHOTOS = (".webp", ".jpg", ".jpeg", ".png")
 Picture = NDArray[Any]
@@ -27,23 +28,33 @@ Path2x3 = NDArray[np.float32]
 _SIDE = 400  # of the stored photographs, pixels
 
 
-def load(folders: Sequence[Path]) -> list[Picture]:
+def load(folders: Sequence[Path]) -> tuple[list[Picture], list[str]]:
     """Read every photograph under the folders, each a square ``s s 3`` uint8.
+
+    Returns:
+        The photographs in the order of their names, and the names of files that are none.
 
     Raises:
         ConfigError: no photograph found.
     """
-    paths = sorted(
-        path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in PHOTOS
-    )
-    if not paths:
+    paths = files(folders, PHOTOS)
+    with ThreadPoolExecutor() as pool:
+        read = list(pool.map(_read, paths))
+    photos = [photo for photo in read if photo is not None]
+    if not photos:
         raise ConfigError(
             f"no photographs in {', '.join(map(str, folders))}",
-            needed=f"files ending in {' '.join(PHOTOS)}",
+            needed=f"pictures ending in {' '.join(PHOTOS)}",
             do="check photos, or leave it empty",
         )
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda path: photo_bytes(path, _SIDE), paths))
+    return photos, [path.name for path, photo in zip(paths, read, strict=True) if photo is None]
+
+
+def _read(path: Path) -> Picture | None:
+    try:
+        return photo_bytes(path, _SIDE)
+    except DamagedMediaError:
+        return None  # named to the user by ``load``
 
 
 class PhotoWindows:
@@ -63,15 +74,16 @@ class PhotoWindows:
             there = torch.rand(count, generator=rng) < (0.7 if layer else 1.1)
             for window in there.nonzero().flatten().tolist():
                 for slot, path in enumerate(paths[window]):
-                    seen = self._see(self.photos[picked[window]], path)
+                    seen = self.see(self.photos[picked[window]], path)
                     if shapes is not None:
-                        share = self._see(shapes[window], path, cv2.BORDER_CONSTANT)
+                        share = self.see(shapes[window], path, cv2.BORDER_CONSTANT)
                         seen = cv2.blendLinear(seen, made[window, slot], share, 1 - share)
                     made[window, slot] = seen
         lit = np.clip(made * light[..., None, None, None] + 0.5, 0, 255).astype(np.uint8)
         return torch.from_numpy(lit).permute(0, 1, 4, 2, 3).contiguous()
 
-    def _see(self, picture: Picture, path: Path2x3, border: int = cv2.BORDER_REFLECT) -> Picture:
+    def see(self, picture: Picture, path: Path2x3, border: int = cv2.BORDER_REFLECT) -> Picture:
+        """What a camera on that path sees: ``side side`` of the picture."""
         size = (self.side, self.side)
         how = cv2.INTER_CUBIC if picture.ndim == 3 else cv2.INTER_LINEAR  # outlines are soft anyway
         return cv2.warpAffine(

@@ -1,0 +1,98 @@
+"""The processes of a run: who am I, how do we agree, and chance that does not care how many we are.
+
+Room: training. Every process makes the whole batch and works on its share; gradients, statistics
+and chance are those of the whole batch, so that two processes do what one does.
+
+Dimension key
+    b  windows of this process
+"""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """This process among the others; one alone by default."""
+
+    rank: int = 0
+    world: int = 1
+
+    def meet(self, parameters: list[nn.Parameter]) -> None:
+        """Average gradients over the processes."""
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        joined = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(joined)
+        parts = joined.div_(self.world).split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Join what every process has along the first dimension."""
+        if self.world == 1:
+            return tensor
+        parts = [torch.empty_like(tensor) for _ in range(self.world)]
+        dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+    def norm(self, tensor: Tensor) -> Tensor:
+        """Length of the vector of which every process holds a part."""
+        square: Tensor = tensor.square().sum()
+        if self.world > 1:
+            dist.all_reduce(square)
+        return square.sqrt()
+
+    def agree(self, value: float, device: torch.device) -> float:
+        """The largest of all processes' values: they must end a stage at the same step."""
+        if self.world == 1:
+            return value
+        most = torch.tensor(value, dtype=torch.float64, device=device)
+        dist.all_reduce(most, dist.ReduceOp.MAX)
+        return float(most)
+
+
+def join() -> Crew:
+    """Join the processes that torchrun started beside this one, if it did."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return Crew(int(os.environ.get("RANK", "0")), world)
+
+
+def leave() -> None:
+    """Let the other processes go."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+class Chance:
+    """Draws for the windows of this process, as if one process drew for all of them."""
+
+    def __init__(self, seed: int, device: torch.device, crew: Crew) -> None:
+        self.rng, self.crew = torch.Generator(device).manual_seed(seed), crew
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Unit normal of that shape, ``b ...``."""
+        shape = (len(like) * self.crew.world, *like.shape[1:])
+        return self._mine(torch.randn(shape, generator=self.rng, device=self.rng.device))
+
+    def uniform(self, b: int) -> Tensor:
+        """``b`` numbers in [0, 1)."""
+        count = b * self.crew.world
+        return self._mine(torch.rand(count, generator=self.rng, device=self.rng.device))
+
+    def integers(self, b: int, low: int, high: int) -> Tensor:
+        """``b`` whole numbers from ``low`` to below ``high``."""
+        shape = (b * self.crew.world,)
+        return self._mine(
+            torch.randint(low, high, shape, generator=self.rng, device=self.rng.device)
+        )
+
+    def _mine(self, drawn: Tensor) -> Tensor:
+        return drawn[self.crew.rank :: self.crew.world]

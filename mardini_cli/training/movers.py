@@ -1,0 +1,100 @@
+"""What moves in a stage besides the weights: optimisers, and the average that is kept.
+
+Room: training. All of it goes into a checkpoint and comes back to the bit.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mardini_cli.training.checkpoint import part_of
+from mardini_cli.training.objectives import Objective
+from mardini_cli.training.stages import StageConfig
+
+EMA_SHARE = 0.02
+"""Share of a stage over which the average reaches back (feasibility, mistake 1)."""
+_SHORTEST = 10.0  # steps
+
+
+class Averaged:
+    """Exponential moving average of the weights that move."""
+
+    def __init__(self, parameters: list[nn.Parameter], steps: int) -> None:
+        self.parameters, self.steps = parameters, steps
+        self.values = [parameter.detach().clone() for parameter in parameters]
+
+    def horizon(self, step: int, behind: float) -> float:
+        """Steps that the average reaches back.
+
+        Args:
+            step: steps done before this one.
+            behind: share of the stage that they are; minutes may end it before its steps do.
+        """
+        expected = min(self.steps, (step + 1) / max(behind, 1e-9))
+        return max(_SHORTEST, expected * EMA_SHARE)
+
+    @torch.no_grad()
+    def update(self, step: int, behind: float) -> None:
+        """Take one step of the weights in."""
+        pace = max(1 / self.horizon(step, behind), 1 / (step + 2))
+        torch._foreach_lerp_(self.values, [p.detach() for p in self.parameters], pace)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Change places with the raw weights; twice restores."""
+        for parameter, value in zip(self.parameters, self.values, strict=True):
+            kept = parameter.detach().clone()
+            parameter.copy_(value)
+            value.copy_(kept)
+
+
+class Movers:
+    """The optimiser, its rival's if a critic looks on, and the average, of one stage."""
+
+    def __init__(self, objective: Objective, stage: StageConfig) -> None:
+        rivals = list(objective.rival.parameters()) if objective.rival else []
+        apart = {id(parameter) for parameter in rivals}
+        self.parameters = [
+            p for p in objective.parameters() if p.requires_grad and id(p) not in apart
+        ]
+        self.rivals = rivals
+        self.optimiser: Optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=stage.rate,
+            betas=(0.9, 0.99),
+            weight_decay=stage.decay,
+            fused=self.parameters[0].device.type == "cuda",
+        )
+        self.rival = torch.optim.Adam(rivals, lr=2e-4, betas=(0.5, 0.99)) if rivals else None
+        self.average = Averaged(self.parameters, stage.steps)
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the weights; the rival keeps its own."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything but weights, by name."""
+        state = {f"average/{i}": value for i, value in enumerate(self.average.values)}
+        for name, each in self._optimisers():
+            for index, values in each.state_dict()["state"].items():
+                state |= {f"{name}/{index}/{key}": value for key, value in values.items()}
+        return state
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Put back what ``tensors`` gave."""
+        for key, value in part_of(state, "average").items():
+            self.average.values[int(key)].copy_(value)
+        for name, each in self._optimisers():
+            values: dict[int, dict[str, Tensor]] = {}
+            for path, value in part_of(state, name).items():
+                index, field = path.split("/")
+                values.setdefault(int(index), {})[field] = value
+            each.load_state_dict({**each.state_dict(), "state": values})
+
+    def _optimisers(self) -> Iterator[tuple[str, Optimizer]]:
+        yield "optimiser", self.optimiser
+        if self.rival is not None:
+            yield "rivals", self.rival
