@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mardini_cli.model.attention import Backend
     from mardini_cli.tasks.plan import Plan
 
-__all__ = ["InterpolateRequest", "interpolate"]
+__all__ = ["InterpolateRequest", "interpolate", "train"]
 
 WRITTEN_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".m4v")
 """Containers that an output is given without being asked for: the input's own, or else mp4."""
@@ -246,3 +246,25 @@ def _writer(job: _Job) -> Writer:
     times, end = job.plan.times, job.info.end
     base = common_time_base([*times, end])
     return Writer(job.output, job.info, base, end, job.encode, rate=mean_rate(times))
+
+
+def train(config: Path, changes: Sequence[str] = ()) -> Generator[Event, None, None]:
+    """Train as a TOML file says; a run that was stopped goes on where its checkpoint stands.
+
+    Args:
+        config: settings, see ``docs/training.md``.
+        changes: ``key=value`` settings on top of the file's.
+
+    Yields:
+        ``Warned`` and ``Progress`` as they come, then ``Trained``.
+
+    Raises:
+        MardiniError: anything that the user can act on.
+    """
+    from mardini_cli.training.stages import read_config
+
+    settings = read_config(config, changes)
+
+    from mardini_cli.training.loop import Run  # from here on torch is needed
+
+    yield from Run(settings).events()

@@ -34,12 +34,14 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """Frames written so far."""
+    """How far the work is."""
 
     done: int
     total: int
     elapsed: float
     """Seconds since the work began."""
+    unit: str = "frames"
+    """What is counted: frames written, or training steps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,4 +79,15 @@ class Measured:
     elapsed: float
 
 
-Event = Planned | Progress | Warned | Finished | Measured
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """A training run came to its end."""
+
+    output: Path
+    """The weights folder."""
+    steps: int
+    """Training steps of this call; a run that was stopped before had others."""
+    elapsed: float
+
+
+Event = Planned | Progress | Warned | Finished | Measured | Trained

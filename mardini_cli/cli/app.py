@@ -15,6 +15,7 @@ import typer
 from mardini_cli.cli.evaluate import evaluate
 from mardini_cli.cli.interpolate import interpolate
 from mardini_cli.cli.screen import Screen
+from mardini_cli.cli.train import train
 from mardini_cli.errors import ExitCode, MardiniError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 app.command()(interpolate)
 app.command()(evaluate)
+app.command()(train)
 
 
 def _show_version(wanted: bool) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from mardini_cli.errors import MardiniError
-from mardini_cli.events import Event, Finished, Measured, Planned, Progress, Warned
+from mardini_cli.events import Event, Finished, Measured, Planned, Progress, Trained, Warned
 
 LINES_A_JOB = 10
 """Progress lines where there is no terminal: one about every tenth of the frames."""
@@ -69,7 +69,9 @@ class Screen:
             return nullcontext(_Bar())
         return _RichBar(self.err) if _draws(self.err) else nullcontext(_LineBar(self.err))
 
-    def _tell(self, event: Planned | Warned | Finished | Measured, plan_stream: TextIO) -> None:
+    def _tell(
+        self, event: Planned | Warned | Finished | Measured | Trained, plan_stream: TextIO
+    ) -> None:
         match event:
             case Planned():
                 if plan_stream is self.out or not self.quiet:
@@ -83,6 +85,10 @@ class Screen:
             case Measured():
                 if not self.quiet:
                     self._write(self.err, f"{event.table}\n{measured_line(event)}")
+                self._write_path(event.output)
+            case Trained():
+                if not self.quiet:
+                    self._write(self.err, trained_line(event))
                 self._write_path(event.output)
 
     def _write_path(self, path: Path) -> None:
@@ -131,8 +137,8 @@ def plan_line(plan: Planned) -> str:
     return (
         f"{plan.task}: {plan.source.name}, {plan.width}x{plan.height}, "
         f"{plan.given} given + {plan.made} made = {plan.given + plan.made} frames "
-        f"in {plan.windows} window{'' if plan.windows == 1 else 's'}; {plan.weights} on {plan.device}, steps {plan.steps}, "
-        f"seed {plan.seed}; to {plan.output}"
+        f"in {plan.windows} window{'' if plan.windows == 1 else 's'}; "
+        f"{plan.weights} on {plan.device}, steps {plan.steps}, seed {plan.seed}; to {plan.output}"
     )
 
 
@@ -147,6 +153,11 @@ def finished_line(result: Finished) -> str:
 def measured_line(result: Measured) -> str:
     """What was measured, for eyes."""
     return f"measured {result.windows} windows of {result.clips} clips in {result.elapsed:.1f} s"
+
+
+def trained_line(result: Trained) -> str:
+    """What was trained, for eyes."""
+    return f"trained {result.steps} steps in {result.elapsed:.1f} s"
 
 
 def _draws(stream: TextIO) -> bool:
@@ -176,7 +187,7 @@ class _LineBar(_Bar):
         self._told = tenth
         left = progress.elapsed * (progress.total - progress.done) / max(progress.done, 1)
         self._stream.write(
-            f"{progress.done} of {progress.total} frames, "
+            f"{progress.done} of {progress.total} {progress.unit}, "
             f"{progress.elapsed:.0f} s, about {left:.0f} s left\n"
         )
         self._stream.flush()
@@ -193,7 +204,7 @@ class _RichBar(_Bar):
         self._progress = RichProgress(
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("frames, time left", markup=False),
+            TextColumn("{task.description}, time left", markup=False),
             TimeRemainingColumn(),
             console=Console(file=stream),
             transient=True,  # the line that says what was done stays, the bar goes
@@ -208,7 +219,12 @@ class _RichBar(_Bar):
 
     def draw(self, progress: Progress) -> None:
         self._progress.start()  # does nothing while it runs
-        self._progress.update(self._task, completed=progress.done, total=progress.total)
+        self._progress.update(
+            self._task,
+            completed=progress.done,
+            total=progress.total,
+            description=progress.unit,
+        )
 
     def pause(self) -> None:
         self._progress.stop()

@@ -8,22 +8,33 @@ from typing import Annotated
 
 import typer
 
-from mardini_cli.cli.options import JsonOpt, QuietOpt
+from mardini_cli import api
+from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
+
+ConfigArg = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="Settings of the run, a TOML file.")
+]
+ChangesArg = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change, such as data=clips seed=1."),
+]
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="Settings of the run, a TOML file.")],
-    changes: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")
-    ] = None,
-    json: JsonOpt = False,
-    quiet: QuietOpt = False,
+    config: ConfigArg,
+    changes: ChangesArg = None,
+    json: options.JsonOpt = False,
+    quiet: options.QuietOpt = False,
 ) -> None:
-    """Train a model on a folder of clips; a run that was stopped goes on.
+    """Train a model on folders of clips, which need no captions.
 
-    Example: mardini train examples/train.toml data='["my_clips"]' out=runs/mine
+    The config names the folders (data, and photos for synthetic motion), the preset or the weights
+    to start from (init), the folder of the run (out) and its stages. A run that was stopped goes
+    on from its last checkpoint when the same command is given again. The weights folder goes to
+    standard output: mardini interpolate takes it as --model. Several GPUs:
+    torchrun --nproc-per-node 2 -m mardini_cli train CONFIG.
+
+    Example: mardini train examples/train.toml data=my_clips out=runs/mine
     """
-    from mardini_cli import api  # late: api imports torch, and --help must stay quick
-
     Screen.here(json=json, quiet=quiet).follow(api.train(config, changes or []))

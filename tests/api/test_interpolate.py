@@ -193,7 +193,7 @@ def test_settings_out_of_range_are_refused_with_the_request() -> None:
 
 
 def test_the_names_that_are_promised_are_there() -> None:
-    assert api.__all__ == ["InterpolateRequest", "interpolate"]
+    assert api.__all__ == ["InterpolateRequest", "interpolate", "train"]
 
 
 def test_importing_the_api_loads_nothing_slow() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from mardini_cli.cli.screen import Screen, as_json, visible
 from mardini_cli.errors import TooFewFramesError
-from mardini_cli.events import Event, Finished, Measured, Planned, Progress, Warned
+from mardini_cli.events import Event, Finished, Measured, Planned, Progress, Trained, Warned
 
 PLANNED = Planned(
     source=Path("walk.mp4"),
@@ -42,6 +42,7 @@ FINISHED = Finished(
 MEASURED = Measured(
     output=Path("out/report.md"), clips=2, windows=5, table="| method |", elapsed=4.0
 )
+TRAINED = Trained(output=Path("runs/mine/weights"), steps=120, elapsed=30.0)
 JOB: list[Event] = [
     PLANNED,
     WARNED,
@@ -149,10 +150,11 @@ def test_an_event_in_json_reads_whole() -> None:
 SCHEMAS = {
     "planned": "device end event given height made output seed source start steps task weights "
     "width windows",
-    "progress": "done elapsed event total",
+    "progress": "done elapsed event total unit",
     "warned": "code event message",
     "finished": "duration elapsed event frames made output size",
     "measured": "clips elapsed event output table windows",
+    "trained": "elapsed event output steps",
 }
 
 
@@ -161,7 +163,7 @@ def test_every_kind_of_event_has_a_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [PLANNED, JOB[2], WARNED, FINISHED, MEASURED], ids=lambda e: type(e).__name__
+    "event", [PLANNED, JOB[2], WARNED, FINISHED, MEASURED, TRAINED], ids=lambda e: type(e).__name__
 )
 def test_a_line_of_json_has_the_keys_of_its_schema_and_plain_values(event: Event) -> None:
     told = json.loads(as_json(event))
