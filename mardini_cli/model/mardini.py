@@ -50,22 +50,7 @@ class MarDini(nn.Module):
         Raises:
             ShapeError: counts that do not agree, or a window without given or made frames.
         """
-        made = mask.sum(1)
-        given = mask.shape[1] - int(made[0])
-        if (
-            frames.dim() != 5
-            or frames.shape[2] != 3
-            or mask.shape != times.shape
-            or bool((made != made[0]).any())
-            or given != frames.shape[1]
-            or not 0 < given < mask.shape[1]
-        ):
-            raise ShapeError(
-                f"frames {tuple(frames.shape)}, mask {tuple(mask.shape)} with {made.tolist()} made,"
-                f" times {tuple(times.shape)}",
-                needed="b g 3 h w, b f and b f, with g given and at least one made frame a window",
-                do="pass the given frames alone, and windows that make as many",
-            )
+        _check(frames, mask, times)
         return self.autoencoder.look(frames, mask, times, work)
 
     def plan(self, given: Given) -> Tensor:
@@ -122,3 +107,21 @@ class MarDini(nn.Module):
             signal: what ``plan`` said, or None.
         """
         return self.autoencoder.decode(latent, level, given, signal)
+
+
+def _check(frames: Tensor, mask: Tensor, times: Tensor) -> None:
+    made = mask.sum(-1).flatten().tolist()  # the one wait for the device
+    slots = mask.shape[-1] if mask.dim() == 2 else 0
+    given = frames.shape[1] if frames.dim() == 5 and frames.shape[2] == 3 else 0
+    if (
+        not 0 < given < slots
+        or mask.shape != times.shape
+        or len(frames) != len(mask)
+        or set(made) != {slots - given}
+    ):
+        raise ShapeError(
+            f"frames {tuple(frames.shape)}, mask {tuple(mask.shape)} with {made} made,"
+            f" times {tuple(times.shape)}",
+            needed="b g 3 h w, b f and b f, with g given and at least one made frame a window",
+            do="pass the given frames alone, and windows that make as many",
+        )
