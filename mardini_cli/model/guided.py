@@ -77,7 +77,7 @@ class Decoded(NamedTuple):
     merged: Tensor
     """Before the residual."""
     flows: tuple[Tensor, ...]
-    """``p 4 h w`` at 1/16, 1/8, 1/4, 1/2 and 1/1, working pixels."""
+    """``p 4 h w`` at 1/16, 1/8, 1/4 and 1/1, working pixels."""
     masks: tuple[Tensor, ...]
     """Logits of the first frame's share, ``p 1 h w``, at the same levels."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from mardini_cli.config import ModelConfig, nano
 from mardini_cli.model import prior
 from mardini_cli.model.guided import Guided, GuidedGiven
+from mardini_cli.model.warping import resize, twice
 
 Awake = Callable[..., Guided]
 
@@ -97,6 +99,21 @@ def test_untrained_it_follows_a_pan_that_the_prior_finds() -> None:
     cross_fade = inner(clip[:, :1].lerp(clip[:, 4:], 0.5) - clip[:, 2:3], 24).abs()
     assert float(error.mean()) < 0.01
     assert float(cross_fade.mean()) > 10 * float(error.mean())
+
+
+def test_untrained_it_believes_the_priors_finer_detail_by_a_trust_near_one() -> None:
+    """By hand: each finer level adds what the prior says there beyond its coarser self."""
+    model, flow = fresh(), noise(1, 1, 2, 2, 48, 64) * 4
+    given = model.look(pan(2, (48, 64), (0, 0)), MASK, TIMES, flow=flow)
+
+    flows = model.trace(None, None, given, None).flows
+
+    held = [resize(given.flow, (48 // cell, 64 // cell)) for cell in (16, 8, 4, 2)]
+    trust, expected = torch.sigmoid(torch.tensor(3.0)), held[0]
+    for coarser, finer in pairwise(held):
+        expected = twice(expected) + trust * (finer - twice(coarser))
+    torch.testing.assert_close(flows[-1], twice(expected), rtol=0, atol=1e-4)
+    assert [tuple(level.shape[-2:]) for level in flows] == [(3, 4), (6, 8), (12, 16), (48, 64)]
 
 
 def test_without_a_prior_it_is_a_cross_fade_inside_and_holds_the_last_frame_beyond() -> None:
