@@ -77,7 +77,7 @@ def _bfloat16_pays(device: torch.device) -> bool:
     import torch
 
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     # The question is private in torch, hence the guard; without an answer float32 is right.
     asks = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return device.type == "cpu" and bool(asks and asks())
