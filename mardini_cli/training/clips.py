@@ -75,10 +75,11 @@ def _read(path: Path, short: int) -> Clip | None:
     except DamagedMediaError:
         return None  # named to the user by ``load``
     planes = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
-    return Clip(path.stem, planes, rate, _change(planes))
+    return Clip(path.stem, planes, rate, change(planes))
 
 
-def _change(frames: Tensor) -> Tensor:
+def change(frames: Tensor) -> Tensor:
+    """Mean absolute step from each frame to the next, in [0, 1], on small pictures."""
     thumbs = torch.cat(
         [F.adaptive_avg_pool2d(part.float().mean(1), (36, 64)) for part in frames.split(64)]
     )

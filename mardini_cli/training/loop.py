@@ -210,6 +210,8 @@ class Run:
         movers.optimiser.zero_grad(set_to_none=True)
         with self._autocast():
             asked = objective.ask(Step(mine, chance, behind))
+        if self.device.type == "cpu":  # torch's backward of grid_sample dies there of NaN flow
+            self._check(asked.total.isfinite(), stage, step + 1, asked.parts)
         asked.total.backward()
         if movers.rival is not None and asked.rival is not None:
             movers.rival.zero_grad(set_to_none=True)
@@ -236,7 +238,7 @@ class Run:
             MadeFrameError: a loss or the gradient was not finite since the last look.
         """
         if not bool(sound):
-            figures = {name: float(value) for name, value in parts.items()}
+            figures = {name: float(value.detach()) for name, value in parts.items()}
             raise MadeFrameError(
                 f"stage {stage.name}, by step {done}: {figures}",
                 needed="finite losses",

@@ -68,7 +68,8 @@ def flow_against(flow: Tensor, target: Tensor, trust: Tensor) -> Tensor:
     """
     square: Tensor = (flow - target).unflatten(1, (2, 2)).square().sum(2)
     gap = (square + 1e-3).sqrt() - 1e-3**0.5  # smooth at zero, and zero there
-    return (gap.clamp(max=12) * trust).mean()
+    distance: Tensor = (gap.clamp(max=12) * trust).mean()
+    return distance
 
 
 def smooth(flow: Tensor, picture: Tensor) -> Tensor:

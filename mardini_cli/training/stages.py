@@ -196,14 +196,12 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
 def _stage(table: Mapping[str, Any]) -> StageConfig:
     where = f"stage {table.get('name', '?')}"
     values = dict(table)
-    mix = values.pop("tasks", {"ends": 1.0})
+    mix = values.pop("tasks", dict(INTERPOLATION))
     if not isinstance(mix, Mapping) or not all(_fits(share, 0.0) for share in mix.values()):
         raise ConfigError(
             f"{where}: tasks = {mix}", needed="a table of shares", do='try tasks = { "ends" = 1.0 }'
         )
-    if "tasks" in table:
-        values["tasks"] = tuple(mix.items())
-    return _built(StageConfig, values, where)
+    return replace(_built(StageConfig, values, where), tasks=tuple(mix.items()))
 
 
 def _built(cls: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -238,11 +236,9 @@ def _fits(value: object, example: object) -> bool:
     if isinstance(example, tuple):
         return (
             isinstance(value, list | tuple)
-            and (not example or len(value) == len(example) or isinstance(example[0], tuple))
+            and (not example or len(value) == len(example))
             and all(_fits(part, example[0] if example else "") for part in value)
         )
-    if isinstance(value, tuple):
-        return False
     return isinstance(value, type(example))
 
 

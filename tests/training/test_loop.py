@@ -1,0 +1,233 @@
+"""Runs: stopped and taken up again, ended by minutes, stopped by a loss that is no number."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mardini_cli import weights
+from mardini_cli.errors import ConfigError, MadeFrameError, UnwritableError, WeightsError
+from mardini_cli.events import Progress, Trained, Warned
+from mardini_cli.training import checkpoint, loop
+from mardini_cli.training.movers import Averaged
+from tests.training.runs import (
+    CPU,
+    data_folder,
+    photo_folder,
+    run,
+    run_until_save,
+    saved,
+    settings,
+    stage,
+)
+
+# A critic, a planner's head, and stages that follow each other: all that can be forgotten.
+STAGES = (stage("guided", critic=True, photos=0.5), stage("planner", photos=0.5), stage("joint"))
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody stopped."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    photos = str(photo_folder(folder / "photos"))
+    run(settings(folder, *STAGES, photos=(photos,)))
+    return folder
+
+
+@pytest.mark.parametrize("saves", [1, 2, 3, 5])
+def test_stop_and_resume_equals_no_stop_to_the_bit(
+    saves: int, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings(
+        unbroken, *STAGES, photos=(str(unbroken / "photos"),), out=str(tmp_path / "run")
+    )
+    run_until_save(config, saves, monkeypatch)
+
+    *_, trained = run(config)
+
+    assert isinstance(trained, Trained)
+    assert trained.steps == 12 - 2 * saves
+    wanted, found = saved(str(unbroken / "run")), saved(config.out)
+    assert wanted.keys() == found.keys()
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+
+
+def test_a_run_tells_its_steps_and_its_weights(unbroken: Path, tmp_path: Path) -> None:
+    config = settings(unbroken, stage("denoiser"), out=str(tmp_path / "run"))
+
+    progress, trained = run(config)
+
+    assert isinstance(progress, Progress)
+    assert (progress.done, progress.total, progress.unit) == (4, 4, "steps")
+    assert isinstance(trained, Trained)
+    assert (trained.output, trained.steps) == (tmp_path / "run" / "weights", 4)
+    assert weights.load(trained.output, CPU, torch.float32).config.preset == "nano"
+    log = (tmp_path / "run" / "log.jsonl").read_text()
+    rows = [json.loads(line) for line in log.splitlines()]
+    assert {"v", "total", "gradient"} <= rows[0].keys()
+    assert {"raw_loss", "average_loss"} <= rows[1].keys()
+
+
+def test_the_finished_weights_are_the_averaged_ones(tmp_path: Path) -> None:
+    config = settings(tmp_path, stage("denoiser", rate=1e-2), save=3)
+    averages: list[list[torch.Tensor]] = []
+    swap = Averaged.swap
+
+    def watched(self: Averaged) -> None:
+        averages.append([value.clone() for value in self.values])
+        swap(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Averaged, "swap", watched)
+        run(config)
+
+    state = checkpoint.part_of(saved(config.out), "model")
+    moved = [value for name, value in state.items() if name.startswith("denoiser.")]
+    kept = torch.cat([value.flatten() for value in moved]).sort().values
+    wanted = torch.cat([value.flatten() for value in averages[-1]]).sort().values
+    assert torch.equal(kept, wanted)
+
+
+def test_another_run_starts_from_a_run_s_full_precision(unbroken: Path, tmp_path: Path) -> None:
+    config = settings(
+        unbroken, stage("denoiser"), init=str(unbroken / "run"), out=str(tmp_path / "run")
+    )
+
+    started = loop.Run(config).model.state_dict()
+
+    kept = checkpoint.part_of(saved(str(unbroken / "run")), "model")
+    assert all(torch.equal(started[name], value) for name, value in kept.items())
+
+
+def test_a_folder_of_another_run_is_refused(unbroken: Path) -> None:
+    config = settings(unbroken, stage("planner", name="other"))
+
+    with pytest.raises(ConfigError, match="holds a run of nano through stages guided, planner"):
+        run(config)
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
+    config = settings(tmp_path, stage("denoiser"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / checkpoint.NAME).write_bytes(b"half a file")
+
+    with pytest.raises(WeightsError, match="is damaged"):
+        run(config)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    config = settings(tmp_path, stage("denoiser"), out=str(tmp_path / "file" / "run"))
+
+    with pytest.raises(UnwritableError, match="cannot be made"):
+        run(config)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from torch import nn
+from mardini_cli.training import checkpoint
+folder, layer = Path(sys.argv[1]), nn.Linear(300, 300)
+place = checkpoint.Place(model={}, stages=("a",), step=1)
+checkpoint.save(folder, place, {"layer": layer}, {})
+def half(state, part, metadata):
+    write(state, part, metadata)
+    os.truncate(part, part.stat().st_size // 2)
+    os.kill(os.getpid(), signal.SIGKILL)
+write, checkpoint.save_file = checkpoint.save_file, half
+checkpoint.save(folder, checkpoint.Place(model={}, stages=("a",), step=2), {"layer": layer}, {})
+"""
+
+
+def test_a_kill_during_a_checkpoint_leaves_the_last_one(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+
+    found = checkpoint.load(tmp_path, CPU)
+
+    assert ended.returncode == -signal.SIGKILL
+    assert found is not None
+    assert found[0].step == 1
+    assert {name: tuple(value.shape) for name, value in found[1].items()} == {
+        "layer/weight": (300, 300),
+        "layer/bias": (300,),
+    }
+
+
+def test_a_loss_that_is_no_number_stops_before_anything_is_saved(tmp_path: Path) -> None:
+    config = settings(tmp_path, stage("guided", steps=8, rate=1e30, warmup=1), save=1)
+
+    with pytest.raises(MadeFrameError, match="the last checkpoint stands"):
+        run(config)
+
+    assert all(bool(value.isfinite().all()) for value in saved(config.out).values())
+
+
+def test_minutes_end_a_stage_and_the_next_one_follows(tmp_path: Path) -> None:
+    timed = stage("denoiser", steps=100_000, minutes=0.02)
+
+    *_, trained = run(settings(tmp_path, timed, stage("planner")))
+
+    assert isinstance(trained, Trained)
+    assert 5 < trained.steps < 1000
+
+
+def test_the_average_reaches_back_a_share_of_the_stage_that_really_happens() -> None:
+    by_steps, by_minutes = Averaged([], 5000), Averaged([], 100_000)
+
+    assert by_steps.horizon(0, 0.0) == 100
+    assert by_steps.horizon(2500, 0.5) == 100
+    assert by_minutes.horizon(999, 0.5) == 40
+    assert by_minutes.horizon(9, 0.5) == 10
+
+
+def test_the_average_begins_as_a_plain_mean_and_swaps_back() -> None:
+    weight = nn.Parameter(torch.tensor([0.0]))
+    average = Averaged([weight], 10_000)
+    for step, value in enumerate((1.0, 2.0, 3.0)):
+        weight.data.fill_(value)
+        average.update(step, step / 10_000)
+
+    average.swap()
+    seen = float(weight.detach())
+    average.swap()
+
+    assert seen == pytest.approx(1.5)  # the start counts as a step
+    assert float(weight.detach()) == 3
+
+
+def test_clips_that_do_not_decode_are_named(tmp_path: Path) -> None:
+    (data_folder(tmp_path / "data") / "broken.mp4").write_bytes(b"no film")
+
+    told, *_ = run(settings(tmp_path, stage("denoiser")))
+
+    assert told == Warned(code="skipped-files", message="left out, do not decode: broken.mp4")
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "told"),
+    [
+        ({"preset": "nano-vae"}, "guided", "preset nano-vae, which has picture latents"),
+        ({}, "vae", "needs picture latents"),
+        ({"data": ()}, "denoiser", "data: it is empty"),
+        ({"data": ("nowhere",)}, "denoiser", "no clips in nowhere"),
+        ({"photos": ("nowhere",)}, "denoiser", "no photographs in nowhere"),
+    ],
+)
+def test_a_run_that_cannot_be_is_one_line(
+    changes: dict[str, object], kind: str, told: str, tmp_path: Path
+) -> None:
+    config = settings(tmp_path, stage(kind), **changes)
+
+    with pytest.raises(ConfigError, match=told):
+        run(config)
+
+
+def test_a_stage_longer_than_the_model_s_window_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at most 9, the window of preset nano"):
+        run(settings(tmp_path, stage("denoiser", slots=17)))
