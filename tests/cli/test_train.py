@@ -1,0 +1,110 @@
+"""``mardini train`` from outside: its words, its result and its errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.clips import even_times, write_clip
+
+CONFIG = """
+preset = "nano"
+data = ["clips"]
+out = "run"
+device = "cpu"
+workers = 0
+[[stages]]
+name = "guided"
+kind = "guided"
+steps = 2
+batch = 2
+side = 48
+"""
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mardini_cli", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=folder,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working folder with a clip and a config."""
+    (tmp_path / "clips").mkdir()
+    write_clip(tmp_path / "clips" / "walk.mkv", even_times(12))
+    (tmp_path / "train.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_the_weights_folder_is_the_only_output_and_makes_frames(folder: Path) -> None:
+    trained = run(folder, "train", "train.toml", "out=mine")
+    made = run(folder, "interpolate", "clips/walk.mkv", "--model", "mine/weights", "-q", "-o", ".")
+
+    assert (trained.returncode, trained.stdout) == (0, "mine/weights\n")
+    assert trained.stderr.startswith("2 of 2 steps, ")
+    assert "trained 2 steps in " in trained.stderr
+    assert (made.returncode, made.stderr, made.stdout) == (0, "", "walk.x2.mkv\n")
+
+
+def test_json_gives_one_event_a_line(folder: Path) -> None:
+    (folder / "clips" / "broken.mp4").write_text("no film")
+
+    shown = run(folder, "train", "train.toml", "--json")
+
+    events = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert [event["event"] for event in events] == ["warned", "progress", "trained"]
+    assert events[0]["message"] == "left out, do not decode: broken.mp4"
+    assert (events[2]["output"], events[2]["steps"]) == ("run/weights", 2)
+
+
+def test_help_teaches() -> None:
+    shown = run(Path(), "train", "--help")
+
+    assert shown.returncode == 0
+    assert "Example: mardini train examples/train.toml data=my_clips out=runs/mine" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (
+            ["no.toml"],
+            1,
+            "mardini: no.toml is no file; needs a TOML file of settings; check the path\n",
+        ),
+        (
+            ["train.toml", "presett=nano"],
+            2,
+            "mardini: unknown key 'presett' in 'presett=nano'; needs one of 12 keys; "
+            "did you mean preset?\n",
+        ),
+        (
+            ["train.toml", "data=nowhere"],
+            2,
+            "mardini: no clips in nowhere; needs files ending in .mp4 .mov .mkv .webm .m4v .avi; "
+            "name their folder in data\n",
+        ),
+        (
+            ["train.toml", "preset=huge"],
+            2,
+            "mardini: unknown preset 'huge'; needs one of nano, nano-vae, tiny, s-st, l-st, s-t, "
+            "l-t; choose one\n",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    words: list[str], status: int, told: str, folder: Path
+) -> None:
+    shown = run(folder, "train", *words)
+
+    assert (shown.returncode, shown.stdout, shown.stderr) == (status, "", told)
