@@ -122,6 +122,40 @@ def _last_uses(plan: Plan) -> dict[int, int]:
     }
 
 
+def paint(
+    model: MarDini,
+    given: Given,
+    signal: Tensor,
+    sampler: SamplerConfig,
+    slots: Sequence[Sequence[int]],
+) -> Tensor:
+    """Sample the made frames of a batch of windows, if there are steps, and decode them.
+
+    Args:
+        model: the networks.
+        given: what the model found in the windows.
+        signal: the planner's.
+        sampler: steps, guidance, seed.
+        slots: for each window the places of its made frames in the whole job: their noise.
+
+    Returns:
+        ``b m 3 h w``, RGB, not clamped.
+    """
+    if not sampler.steps:
+        return model.decode(None, None, given, signal)
+
+    def velocity(heard: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda noisy, t: model.velocity(noisy, t, given, heard)
+
+    shape = given.latent_shape
+    noise = torch.stack(
+        [torch.stack([noise_for(sampler.seed, slot, shape) for slot in row]) for row in slots]
+    ).to(signal.device)  # b m c h w
+    guided = guided_velocity(velocity(signal), velocity(None), sampler.guidance)
+    latent = sample(guided, noise, sampler.steps)
+    return model.decode(latent, torch.zeros(len(slots), device=signal.device), given, signal)
+
+
 class Maker:
     """The model, run over batches of windows."""
 
@@ -157,7 +191,9 @@ class Maker:
             given = self.model.look(
                 frames.to(self.device), mask, times, work=self.settings.resolution
             )
-            made = self._decode(windows, given).float()  # b m 3 h w
+            slots = [[slot.index for slot in window.made] for window in windows]
+            signal = self.model.plan(given)
+            made = paint(self.model, given, signal, self.settings.sampler, slots).float()
         self._check(made, windows)
         pixels = made.clamp(0, 1).permute(0, 1, 3, 4, 2).contiguous().cpu().numpy()  # b m h w 3
         return [
@@ -165,29 +201,6 @@ class Maker:
             for row, window in enumerate(windows)
             for place, slot in enumerate(window.made)
         ]
-
-    def _decode(self, windows: Sequence[Window], given: Given) -> Tensor:
-        signal = self.model.plan(given)
-        sampler = self.settings.sampler
-        if not sampler.steps:
-            return self.model.decode(None, None, given, signal)
-        velocity = guided_velocity(
-            self._velocity(given, signal), self._velocity(given, None), sampler.guidance
-        )
-        noise = torch.stack(
-            [
-                torch.stack(
-                    [noise_for(sampler.seed, s.index, given.latent_shape) for s in window.made]
-                )
-                for window in windows
-            ]
-        )  # b m c h w
-        latent = sample(velocity, noise.to(self.device), sampler.steps)
-        clean = torch.zeros(len(windows), device=self.device)
-        return self.model.decode(latent, clean, given, signal)
-
-    def _velocity(self, given: Given, signal: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
-        return lambda noisy, t: self.model.velocity(noisy, t, given, signal)
 
     def _check(self, made: Tensor, windows: Sequence[Window]) -> None:
         """Refuse NaN and infinity before they become a black or torn picture."""

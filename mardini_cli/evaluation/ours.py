@@ -4,7 +4,7 @@ Room: evaluation. No files. The noise of a made frame follows from (seed, slot i
 folder), so a window scores the same alone, in any batch and beside any other method.
 
 Dimension key
-    b  windows    f  slots    g  given, m  made slots    c  latent channels    h, w  pixels
+    b  windows    f  slots    g  given, m  made slots    h, w  pixels
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mardini_cli.diffusion.sampler import noise_for, sample
+from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import MadeFrameError
 from mardini_cli.evaluation.excerpts import Excerpt
 from mardini_cli.evaluation.protocols import SLOTS, Protocol
-from mardini_cli.model.autoencoder import Given
 from mardini_cli.model.mardini import MarDini
+from mardini_cli.pipeline import paint
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,42 +51,14 @@ class Maker:
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=low):
             given = self.model.look(frames.to(self.device), mask, times)
             signal = self.model.plan(given)
+            slots = [[one.ordinal * SLOTS + slot for slot in protocol.made] for one in excerpts]
             made = {
-                count: self._decoded(excerpts, protocol, count, given, signal) for count in steps
+                count: paint(
+                    self.model, given, signal, SamplerConfig(steps=count, seed=self.seed), slots
+                )
+                for count in steps
             }
         return {count: self._checked(frames, count) for count, frames in made.items()}
-
-    def _decoded(
-        self,
-        excerpts: Sequence[Excerpt],
-        protocol: Protocol,
-        steps: int,
-        given: Given,
-        signal: Tensor,
-    ) -> Tensor:
-        if steps == 0:
-            return self.model.decode(None, None, given, signal)
-        latent = sample(
-            lambda noisy, t: self.model.velocity(noisy, t, given, signal),
-            self._noise(excerpts, protocol, given.latent_shape),
-            steps,
-        )
-        clean = torch.zeros(len(excerpts), device=self.device)
-        return self.model.decode(latent, clean, given, signal)
-
-    def _noise(
-        self, excerpts: Sequence[Excerpt], protocol: Protocol, shape: tuple[int, int, int]
-    ) -> Tensor:
-        rows = [
-            torch.stack(
-                [
-                    noise_for(self.seed, excerpt.ordinal * SLOTS + slot, shape)
-                    for slot in protocol.made
-                ]
-            )
-            for excerpt in excerpts
-        ]
-        return torch.stack(rows).to(self.device)  # b m c h w
 
     def _checked(self, made: Tensor, steps: int) -> Tensor:
         if not bool(made.isfinite().all()):
