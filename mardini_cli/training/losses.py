@@ -1,7 +1,7 @@
 """What the stages are asked for.
 
 Room: training. Float32; frames ``p 3 h w``, flow ``p 4 h w`` (to the first, to the second frame).
-Source: local contrast and the patch critic are ours after ``feasibility``; hinge loss, Lim and Ye
+Source: local contrast and the patch critic are ours; hinge loss, Lim and Ye
 2017; edge-aware smoothness, Jonschkowski et al. 2020.
 """
 

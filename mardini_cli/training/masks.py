@@ -1,7 +1,7 @@
 """Which slots of a training window are given: the tasks, and the paper's keep ratio.
 
 Room: training. Source: the paper trains on random masks with a keep ratio that falls (its 6.1);
-structured masks for the tasks that users have are ours (``feasibility`` mix).
+structured masks for the tasks that users have are ours.
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from mardini_cli.training.objectives import Objective
 from mardini_cli.training.stages import StageConfig
 
 EMA_SHARE = 0.02
-"""Share of a stage over which the average reaches back (feasibility, mistake 1)."""
+"""Share of a stage over which the average reaches back; longer and it trails the raw weights."""
 _SHORTEST = 10.0  # steps
 
 
