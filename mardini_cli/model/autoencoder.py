@@ -8,7 +8,7 @@ Dimension key
     n  tokens of a frame          c  channels                 h, w  pixels, or latent rows, columns
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ class Given:
     """Channels, rows and columns of one made frame's latent."""
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(nn.Module, ABC):
     """Frames to latents and back."""
 
     @abstractmethod

@@ -8,6 +8,7 @@ Dimension key
     b  windows    f  slots    g  given    m  made    p = b * m    c  channels    h, w  pixels
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -49,7 +50,7 @@ class Step:
     """Share of the stage that is done."""
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """One kind of stage."""
 
     def __init__(self, model: MarDini, stage: StageConfig) -> None:
@@ -61,13 +62,13 @@ class Objective(nn.Module):
         for module in self.moving():
             module.requires_grad_(True)
 
+    @abstractmethod
     def moving(self) -> Iterable[nn.Module]:
         """The modules whose weights this stage moves."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self, step: Step) -> Asked:
         """Work the losses out."""
-        raise NotImplementedError
 
     def score(self, batch: Batch) -> dict[str, Tensor]:
         """Figures on held-out windows; changes nothing."""

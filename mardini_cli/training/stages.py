@@ -11,14 +11,17 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from mardini_cli.config import from_mapping
 from mardini_cli.errors import ConfigError, MissingFileError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Kind = Literal["guided", "sharp", "vae", "planner", "denoiser", "joint"]
 Mix = tuple[tuple[str, float], ...]
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 TASKS = ("ends", "middle", "every-other", "extend", "animate", "random")
 """Both ends; ends and middle; every other slot; two neighbours at an end; one slot; any."""
@@ -206,7 +209,7 @@ def _stage(table: Mapping[str, Any]) -> StageConfig:
 
 def _built(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Build a config from TOML values, each of the type of its field."""
-    kinds = {each.name: each for each in dataclasses.fields(cls)}  # type: ignore[arg-type]  # is one
+    kinds = {each.name: each for each in dataclasses.fields(cls)}
     tidy = dict(values)
     for key, value in values.items():
         if key not in kinds:
