@@ -225,6 +225,7 @@ def _make(job: _Job) -> Iterator[Event]:
     import torch
 
     from mardini_cli import pipeline, weights
+    from mardini_cli.media.source import ClipSource
     from mardini_cli.model.attention import use_backend
 
     # Weights stay float32: autocast takes what may be shorter, and leaves flow and grids alone.
@@ -236,7 +237,7 @@ def _make(job: _Job) -> Iterator[Event]:
     with _writer(job) as writer:
         for notice in writer.notices:
             yield Warned(code="output", message=notice)
-        yield from pipeline.run(job.plan, job.info, model, settings, writer)
+        yield from pipeline.run(job.plan, ClipSource(job.info), model, settings, writer)
 
 
 def _writer(job: _Job) -> Writer:

@@ -17,6 +17,7 @@ from mardini_cli.events import Progress
 from mardini_cli.media.encoders import EncodeSettings
 from mardini_cli.media.probe import probe
 from mardini_cli.media.reader import Frame
+from mardini_cli.media.source import ClipSource
 from mardini_cli.media.timing import common_time_base
 from mardini_cli.media.writer import Writer
 from mardini_cli.model.mardini import MarDini
@@ -61,7 +62,7 @@ def walk(
     plan = plan or interpolate(info.times, factor, size=model.config.window)
     base = common_time_base([*plan.times, info.end])
     with Writer(output, info, base, info.end, LOSSLESS) as writer:
-        yield from run(plan, info, model, settings or MakeSettings(), writer)
+        yield from run(plan, ClipSource(info), model, settings or MakeSettings(), writer)
 
 
 def made(
@@ -257,7 +258,89 @@ def test_a_clip_that_changes_while_it_is_read_stops_the_work(
         pytest.raises(DamagedMediaError, match="probed"),
         Writer(tmp_path / "out.mkv", info, Fraction(1, 50), info.end, LOSSLESS) as writer,
     ):
-        for _ in run(plan, info, model, MakeSettings(), writer):
+        for _ in run(plan, ClipSource(info), model, MakeSettings(), writer):
             pass
 
     assert names(tmp_path) == ["in.mkv"]
+
+
+def slot_at(index: int, given: int | None, *, shown: bool = True) -> Slot:
+    return Slot(index, Fraction(index, 25), given, shown)
+
+
+def test_windows_see_what_earlier_ones_made_also_out_of_time_order(
+    tmp_path: Path, model: MarDini
+) -> None:
+    """Four frames before the clip's first two: the later pair is made first and seen."""
+    source = write_clip(tmp_path / "in.mkv", even_times(4))
+    slots = (*(slot_at(n, None) for n in range(4)), *(slot_at(n + 4, n) for n in range(4)))
+    windows = (Window(slots[2:6]), Window(slots[:4], earlier=frozenset({2, 3})))
+    plan = Plan(task="extend", slots=slots, windows=windows)
+
+    output = made(source, tmp_path / "out.mkv", model, plan=plan)
+
+    assert [time for time, _ in read_back(output)] == even_times(8)
+    assert [code for _, code in read_back(output)[4:]] == [code for _, code in read_back(source)]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_batch_never_holds_a_window_and_what_it_sees(
+    batch: int, tmp_path: Path, model: MarDini
+) -> None:
+    source = write_clip(tmp_path / "in.mkv", even_times(2))
+    slots = (slot_at(0, 0), slot_at(1, 1), *(slot_at(n, None) for n in range(2, 8)))
+    windows = tuple(
+        Window(slots[n : n + 4], earlier=frozenset({n, n + 1} if n else ())) for n in (0, 2, 4)
+    )
+    plan = Plan(task="extend", slots=slots, windows=windows)
+    settings = MakeSettings(sampler=SamplerConfig(steps=1), batch=batch)
+
+    output = made(source, tmp_path / f"out{batch}.mkv", model, plan=plan, settings=settings)
+
+    assert len(read_back(output)) == 8
+
+
+def test_context_is_seen_and_not_shown(tmp_path: Path, model: MarDini) -> None:
+    source = write_clip(tmp_path / "in.mkv", even_times(9))
+    slots = (slot_at(2, 2, shown=False), slot_at(3, 3), slot_at(4, None), slot_at(5, 5))
+    plan = Plan(task="fill", slots=slots, windows=(Window(slots),))
+
+    output = made(source, tmp_path / "out.mkv", model, plan=plan)
+
+    assert [time for time, _ in read_back(output)] == [Fraction(n, 25) for n in (3, 4, 5)]
+    assert [read_back(output)[n] for n in (0, 2)] == [read_back(source)[n] for n in (3, 5)]
+
+
+def test_one_frame_may_stand_in_several_slots_at_other_times_than_its_own(
+    tmp_path: Path, model: MarDini
+) -> None:
+    """As in a loop, whose end sees its beginning again."""
+    source = write_clip(tmp_path / "in.mkv", even_times(2))
+    slots = (slot_at(0, 1), slot_at(1, None), slot_at(2, 0), slot_at(3, 1), slot_at(4, 1))
+    plan = Plan(task="loop", slots=slots, windows=(Window(slots[:3]),))
+
+    output = made(source, tmp_path / "out.mkv", model, plan=plan)
+
+    codes = [code for _, code in read_back(source)]
+    out = read_back(output)
+    assert [time for time, _ in out] == even_times(5)
+    assert [out[n][1] for n in (0, 2, 3, 4)] == [codes[n] for n in (1, 0, 1, 1)]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_part_of_a_plan_gives_the_frames_of_the_whole(
+    batch: int, tmp_path: Path, model: MarDini
+) -> None:
+    source = write_clip(tmp_path / "in.mkv", even_times(12))
+    plan = interpolate(even_times(12), factor=3, size=7)
+    settings = MakeSettings(sampler=SamplerConfig(steps=1, seed=2), batch=batch)
+
+    whole = made(source, tmp_path / "whole.mkv", model, plan=plan, settings=settings)
+    part = plan.part(Fraction(10, 75), Fraction(17, 75))
+    cut = made(source, tmp_path / "cut.mkv", model, plan=part, settings=settings)
+
+    assert len(part.windows) < len(plan.windows)
+    if batch == 1:
+        assert read_back(cut) == read_back(whole)[10:18]
+    difference = pixels(whole)[10:18].astype(int) - pixels(cut)
+    assert np.abs(difference).max() <= 1

@@ -1,0 +1,11 @@
+"""A plan, a model and a source become a finished file.
+
+Room: pipeline (floor 5). Knows the plan, the model and the media; not where the weights came from
+nor who asked. Prints nothing.
+"""
+
+from mardini_cli.pipeline.desk import Picture
+from mardini_cli.pipeline.making import Maker, MakeSettings, paint
+from mardini_cli.pipeline.walking import run
+
+__all__ = ["MakeSettings", "Maker", "Picture", "paint", "run"]

@@ -1,0 +1,142 @@
+"""The model over windows: given pictures in, made pictures out.
+
+Room: pipeline. Knows no files.
+
+Dimension key
+    b  windows in the batch    g  given, m  made slots of a window    c  latent channels
+    h, w  pixels, or latent rows and columns
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mardini_cli.config import SamplerConfig
+from mardini_cli.diffusion.sampler import guided_velocity, noise_for, sample
+from mardini_cli.errors import MadeFrameError
+from mardini_cli.media.probe import ClipInfo
+from mardini_cli.model.autoencoder import Given
+from mardini_cli.model.mardini import MarDini
+from mardini_cli.pipeline.desk import Picture
+from mardini_cli.tasks.plan import Plan, Slot, Window
+
+LARGEST_BATCH = 16
+"""Windows made at once on a GPU at most; more bring no speed."""
+GUIDED_BYTES, VAE_BYTES = 1000, 8000
+"""Memory of a window for each pixel of each slot, by autoencoder; generous. ``tiny`` took 460 at
+512 x 288 and 96 at 1920 x 1080."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MakeSettings:
+    """How the model is run; what it is given is the plan's affair."""
+
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    dtype: torch.dtype = torch.float32
+    """Number type of the networks; flow, grids and the last merge stay float32."""
+    resolution: int | None = None
+    """Short side at which the model works out motion, pixels; None leaves it to the model."""
+    batch: int | None = None
+    """Windows made at once; None takes what suits the device. Changes no frame."""
+
+
+def paint(
+    model: MarDini,
+    given: Given,
+    signal: Tensor,
+    sampler: SamplerConfig,
+    slots: Sequence[Sequence[int]],
+) -> Tensor:
+    """Sample the made frames of a batch of windows, if there are steps, and decode them.
+
+    Args:
+        model: the networks.
+        given: what the model found in the windows.
+        signal: the planner's.
+        sampler: steps, guidance, seed.
+        slots: for each window the places of its made frames in the whole job: their noise.
+
+    Returns:
+        ``b m 3 h w``, RGB, not clamped.
+    """
+    if not sampler.steps:
+        return model.decode(None, None, given, signal)
+
+    def velocity(heard: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda noisy, t: model.velocity(noisy, t, given, heard)
+
+    shape = given.latent_shape
+    noise = torch.stack(
+        [torch.stack([noise_for(sampler.seed, slot, shape) for slot in row]) for row in slots]
+    ).to(signal.device)  # b m c h w
+    guided = guided_velocity(velocity(signal), velocity(None), sampler.guidance)
+    latent = sample(guided, noise, sampler.steps)
+    return model.decode(latent, torch.zeros(len(slots), device=signal.device), given, signal)
+
+
+class Maker:
+    """The model, run over batches of windows."""
+
+    def __init__(self, model: MarDini, settings: MakeSettings) -> None:
+        self.model, self.settings = model, settings
+        self.device = next(model.parameters()).device
+        self._noted = 0  # windows made so far: names the window in an error
+
+    def batch_size(self, plan: Plan, info: ClipInfo) -> int:
+        """One window on a CPU, whose cores one window keeps busy; what memory allows on a GPU."""
+        if self.device.type != "cuda" or not plan.windows:
+            return 1
+        pixels = max(len(window.slots) for window in plan.windows) * info.width * info.height
+        needed = pixels * (GUIDED_BYTES if self.model.config.guided else VAE_BYTES)
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(max(1, min(LARGEST_BATCH, free // needed)))
+
+    @torch.inference_mode()
+    def __call__(
+        self, windows: Sequence[Window], pictures: Sequence[Sequence[Picture]]
+    ) -> list[tuple[Slot, Picture]]:
+        """Make every made slot of windows of one shape.
+
+        Args:
+            windows: alike in their masks.
+            pictures: for each window its given frames, in slot order.
+        """
+        frames = torch.stack([_planar(row) for row in pictures])  # b g 3 h w
+        mask = torch.tensor([window.mask for window in windows], device=self.device)
+        times = torch.tensor([window.positions() for window in windows], device=self.device)
+        low = self.settings.dtype
+        with torch.autocast(self.device.type, dtype=low, enabled=low != torch.float32):
+            given = self.model.look(
+                frames.to(self.device), mask, times, work=self.settings.resolution
+            )
+            slots = [[slot.index for slot in window.made] for window in windows]
+            signal = self.model.plan(given)
+            made = paint(self.model, given, signal, self.settings.sampler, slots).float()
+        self._check(made, windows)
+        pixels = made.clamp(0, 1).permute(0, 1, 3, 4, 2).contiguous().cpu().numpy()  # b m h w 3
+        return [
+            (slot, pixels[row, place])
+            for row, window in enumerate(windows)
+            for place, slot in enumerate(window.made)
+        ]
+
+    def _check(self, made: Tensor, windows: Sequence[Window]) -> None:
+        """Refuse NaN and infinity before they become a black or torn picture."""
+        bad = ~torch.isfinite(made).flatten(2).all(-1)  # b m
+        for number, window in enumerate(windows, start=self._noted):
+            row = bad[number - self._noted].tolist()
+            frames = [str(s.index) for s, broken in zip(window.made, row, strict=True) if broken]
+            if frames:
+                raise MadeFrameError(
+                    f"window {number}: NaN or infinity in made frames {', '.join(frames)}",
+                    needed="finite pixels",
+                    do="try --dtype fp32, or other weights",
+                )
+        self._noted += len(windows)
+
+
+def _planar(pictures: Sequence[Picture]) -> Tensor:
+    """Each ``h w 3`` to ``g 3 h w``."""
+    return torch.stack([torch.from_numpy(p).permute(2, 0, 1) for p in pictures])

@@ -1,0 +1,116 @@
+"""Walk a plan: read the given frames, make the others window by window, write all in time order.
+
+Room: pipeline. Three stages overlap. One thread decodes and converts given frames, the caller's
+thread runs the model, one thread encodes. Bounded channels lie between, and each frame is dropped
+after the last window that needs it, so that memory depends on the window and never on the clip.
+"""
+
+from collections.abc import Container, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from mardini_cli.events import Progress
+from mardini_cli.media.reader import Frame, rgb
+from mardini_cli.media.source import Source
+from mardini_cli.media.writer import Writer
+from mardini_cli.model.mardini import MarDini
+from mardini_cli.pipeline.channel import Channel
+from mardini_cli.pipeline.desk import Decoded, Desk, Page, given_uses
+from mardini_cli.pipeline.making import Maker, MakeSettings
+from mardini_cli.tasks.plan import Plan, Window
+
+DECODED_AHEAD = 3
+"""Given frames that may wait for the model."""
+WRITTEN_BEHIND = 9
+"""Frames that may wait for the encoder: a window of the default model."""
+PROGRESS_SECONDS = 0.5
+"""How often progress is told while only the encoder is still at work."""
+
+
+def run(
+    plan: Plan, source: Source, model: MarDini, settings: MakeSettings, writer: Writer
+) -> Generator[Progress, None, None]:
+    """Make and write every frame of a plan; closing the iterator stops all of it.
+
+    The writer is entered and left by the caller, so that what happens to an unfinished file is
+    decided in one place.
+
+    Raises:
+        MadeFrameError: the model made NaN or infinity.
+        MardiniError: whatever the reader or the writer meets, raised here.
+    """
+    began = monotonic()
+    decoded = Channel[Decoded](DECODED_AHEAD)
+    pages = Channel[Page](WRITTEN_BEHIND)
+    tally = _Tally()
+    total = len(plan.times)
+
+    def progress() -> Progress:
+        return Progress(done=tally.written, total=total, elapsed=monotonic() - began)
+
+    # Left in turn: the channels let their threads go before the threads are waited for.
+    with ThreadPoolExecutor(2, thread_name_prefix="mardini") as threads, decoded, pages:
+        reading = threads.submit(_read, source, given_uses(plan).keys(), decoded)
+        writing = threads.submit(_write, writer, pages, tally)
+        desk = Desk(plan, decoded, reading, pages, writing)
+        make = Maker(model, settings)
+        for windows in batches(plan.windows, settings.batch or make.batch_size(plan, source.info)):
+            desk.take(make(windows, desk.give(windows)))
+            yield progress()
+        desk.finish()
+        while not wait([writing], timeout=PROGRESS_SECONDS).done:
+            yield progress()
+        writing.result()
+        yield progress()
+
+
+def batches(windows: Sequence[Window], size: int) -> Iterator[tuple[Window, ...]]:
+    """Consecutive windows that have their given and made slots at the same places.
+
+    A window that sees what another one makes is never in one batch with it.
+    """
+    batch: list[Window] = []
+    making: set[int] = set()
+    for window in windows:
+        alike = batch and batch[0].mask == window.mask and len(batch) < size
+        if batch and not (alike and making.isdisjoint(window.earlier)):
+            yield tuple(batch)
+            batch, making = [], set()
+        batch.append(window)
+        making.update(slot.index for slot in window.made)
+    if batch:
+        yield tuple(batch)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Written by the encoding thread alone."""
+
+    written: int = 0
+
+
+def _read(source: Source, needed: Container[int], decoded: Channel[Decoded]) -> None:
+    """Thread: decode every given frame, and convert those that a window needs."""
+    try:
+        with closing(source.frames()) as frames:
+            for number, frame in enumerate(frames):
+                picture = rgb(frame, source.info) if number in needed else None
+                if not decoded.put(Decoded(frame, picture)):
+                    return
+    finally:
+        decoded.close()
+
+
+def _write(writer: Writer, pages: Channel[Page], tally: _Tally) -> None:
+    """Thread: encode the output's frames in time order."""
+    try:
+        while (page := pages.get()) is not None:
+            if isinstance(page.content, Frame):
+                writer.original(replace(page.content, time=page.time))
+            else:
+                writer.made(page.content, page.time)
+            tally.written += 1
+    finally:
+        pages.close(drop=True)
