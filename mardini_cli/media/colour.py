@@ -92,13 +92,20 @@ class Coding:
 
 
 @cache
-def _to_rgb(matrix: int) -> Floats:
-    return np.linalg.inv(_to_yuv64(matrix)).astype(np.float32)
+def _decoding(coding: Coding) -> tuple[Floats, Floats]:
+    """Matrix and offsets that take codes of Y, U, V to RGB in [0, 1]."""
+    spans = np.array([coding.luma_span, coding.chroma_span, coding.chroma_span])
+    zeros = np.array([[coding.black], [coding.middle], [coding.middle]])
+    matrix = np.linalg.inv(_to_yuv64(coding.matrix)) / spans
+    return matrix.astype(np.float32), (-matrix @ zeros).astype(np.float32)
 
 
 @cache
-def _to_yuv(matrix: int) -> Floats:
-    return _to_yuv64(matrix).astype(np.float32)
+def _encoding(coding: Coding) -> tuple[Floats, Floats]:
+    """Matrix and offsets that take RGB in [0, 1] to codes of Y, U, V."""
+    spans = np.array([[coding.luma_span], [coding.chroma_span], [coding.chroma_span]])
+    zeros = np.array([[coding.black], [coding.middle], [coding.middle]])
+    return (_to_yuv64(coding.matrix) * spans).astype(np.float32), zeros.astype(np.float32)
 
 
 def _to_yuv64(matrix: int) -> npt.NDArray[np.float64]:
@@ -141,34 +148,45 @@ def _codes(levels: Floats, zero: float, span: float, depth: int) -> Codes:
     levels *= np.float32(span)
     if zero:
         levels += np.float32(zero)
+    return rounded(levels, depth)
+
+
+def rounded(levels: Floats, depth: int) -> Codes:
+    """Numbers on the scale of codes to the nearest codes; overwrites them."""
     np.rint(levels, out=levels)
     np.clip(levels, 0, 2**depth - 1, out=levels)
     return levels.astype(np.uint8 if depth <= 8 else np.uint16)
 
 
-def rgb_from_yuv(planes: Floats, matrix: int) -> Floats:
-    """Three planes of levels, ``3 h w``, to RGB in [0, 1], ``h w 3``."""
-    _, rows, columns = planes.shape
-    rgb = planes.reshape(3, -1).T @ _to_rgb(matrix).T  # 3 h w -> (h w) 3
+def rgb_from_yuv(planes: Floats, coding: Coding) -> Floats:
+    """Three planes of codes, not yet rounded, ``3 h w``, to RGB in [0, 1], ``3 h w``.
+
+    Range and matrix are one product and one sum: on a picture of full HD, each pass over the
+    memory costs as much as the arithmetic in it.
+    """
+    matrix, offsets = _decoding(coding)
+    rgb: Floats = matrix @ planes.reshape(3, -1)
+    rgb += offsets
     np.clip(rgb, 0, 1, out=rgb)
-    return rgb.reshape(rows, columns, 3)
+    return rgb.reshape(planes.shape)
 
 
-def yuv_from_rgb(rgb: Floats, matrix: int) -> Floats:
-    """RGB in [0, 1], ``h w 3``, to three planes of levels, ``3 h w``."""
-    rows, columns, _ = rgb.shape
-    yuv: Floats = _to_yuv(matrix) @ rgb.reshape(-1, 3).T  # h w 3 -> 3 (h w)
-    return yuv.reshape(3, rows, columns)
+def yuv_from_rgb(rgb: Floats, coding: Coding) -> Floats:
+    """RGB in [0, 1], ``3 h w``, to three planes on the scale of codes, not yet rounded."""
+    matrix, offsets = _encoding(coding)
+    yuv: Floats = matrix @ rgb.reshape(3, -1)
+    yuv += offsets
+    return yuv.reshape(rgb.shape)
 
 
-def upsample(plane: Floats, rows: int, columns: int, out: Floats) -> None:
+def upsample(plane: Codes | Floats, rows: int, columns: int, out: Floats) -> None:
     """Spread a colour-difference plane over the whole picture, bilinearly.
 
     Columns are sited left (on every even column), rows between two lines, as H.264 and MPEG-2
     have it by default. Steps of one or two only.
 
     Args:
-        plane: levels at the small size.
+        plane: levels or codes at the small size.
         rows: rows of the whole picture.
         columns: columns of the whole picture.
         out: where to write, ``rows`` by ``columns``.
@@ -181,14 +199,14 @@ def upsample(plane: Floats, rows: int, columns: int, out: Floats) -> None:
     odd = columns // 2
     if not odd:
         return
+    half = tall * np.float32(0.5)
     between = out[:, 1::2]
-    np.add(tall[:, : odd - 1], tall[:, 1:odd], out=between[:, : odd - 1])
+    np.add(half[:, : odd - 1], half[:, 1:odd], out=between[:, : odd - 1])
     # The last odd column has a right neighbour only where the width is odd.
-    np.add(tall[:, odd - 1], tall[:, min(odd, tall.shape[1] - 1)], out=between[:, odd - 1])
-    between *= np.float32(0.5)
+    np.add(half[:, odd - 1], half[:, min(odd, half.shape[1] - 1)], out=between[:, odd - 1])
 
 
-def _double_rows(plane: Floats, rows: int) -> Floats:
+def _double_rows(plane: Codes | Floats, rows: int) -> Floats:
     near = plane * np.float32(0.75)
     far = plane * np.float32(0.25)
     tall = np.empty((plane.shape[0] * 2, plane.shape[1]), np.float32)

@@ -247,38 +247,40 @@ def frame_of(codes: list[Codes], layout: Layout) -> VideoFrame:
 
 
 def rgb_of(frame: VideoFrame, colour: Colour) -> Floats:
-    """Convert a frame to RGB in [0, 1], float32, ``h w 3``, as it is stored (not turned)."""
+    """Convert a frame to RGB in [0, 1], float32, as it is stored (not turned).
+
+    Returns:
+        ``h w 3``, a view of planes: in memory it lies ``3 h w``, as networks take it.
+    """
     frame = readable(frame)
     layout = LAYOUTS[frame.format.name]
     coding = coding_of(layout, colour, frame.height)
     codes = channels(frame, layout)
-    rows, columns = frame.height, frame.width
+    planes = np.empty((3, frame.height, frame.width), np.float32)
     if layout.family == "yuv":
-        planes = np.empty((3, rows, columns), np.float32)
-        planes[0] = colours.luma_level(codes[0], coding)
+        planes[0] = codes[0]
         for index in (1, 2):
-            level = colours.chroma_level(codes[index], coding)
-            colours.upsample(level, rows, columns, planes[index])
-        return colours.rgb_from_yuv(planes, coding.matrix)
-    rgb = np.empty((rows, columns, 3), np.float32)
+            colours.upsample(codes[index], frame.height, frame.width, planes[index])
+        return np.moveaxis(colours.rgb_from_yuv(planes, coding), 0, -1)
     for index in range(3):
-        rgb[..., index] = colours.luma_level(codes[min(index, len(codes) - 1)], coding)
-    return np.clip(rgb, 0, 1, out=rgb)
+        planes[index] = colours.luma_level(codes[min(index, len(codes) - 1)], coding)
+    return np.moveaxis(np.clip(planes, 0, 1, out=planes), 0, -1)
 
 
 def frame_from_rgb(rgb: Floats, layout: Layout, colour: Colour) -> VideoFrame:
-    """Convert RGB in [0, 1], float32, ``h w 3``, to a frame of a layout."""
+    """Convert RGB in [0, 1], float32, ``h w 3`` in any order of memory, to a frame of a layout."""
     coding = coding_of(layout, colour, rgb.shape[0])
+    planes = np.ascontiguousarray(np.moveaxis(rgb, -1, 0))  # h w 3 -> 3 h w
     if layout.family == "rgb":
-        return frame_of([colours.luma_codes(rgb[..., i].copy(), coding) for i in range(3)], layout)
-    yuv = colours.yuv_from_rgb(rgb, coding.matrix)
-    codes = [colours.luma_codes(yuv[0], coding)]
+        return frame_of([colours.luma_codes(plane.copy(), coding) for plane in planes], layout)
+    yuv = colours.yuv_from_rgb(planes, coding)
+    codes = [colours.rounded(yuv[0], coding.depth)]
     if layout.family == "yuv":
-        for index in (1, 2):
+        for plane in yuv[1:]:
             small = colours.downsample(
-                yuv[index], halve_rows=layout.halves[0], halve_columns=layout.halves[1]
+                plane, halve_rows=layout.halves[0], halve_columns=layout.halves[1]
             )
-            codes.append(colours.chroma_codes(small, coding))
+            codes.append(colours.rounded(small, coding.depth))
     return frame_of(codes, layout)
 
 

@@ -61,7 +61,8 @@ def rgb(frame: Frame, info: ClipInfo) -> Floats:
     Never by way of 8 bits: planes, then the matrix and range of the source in float32.
 
     Returns:
-        float32, ``h w 3``, of ``info.upright_size``, contiguous.
+        float32, ``h w 3``, of ``info.upright_size``: a view of what lies ``3 h w`` in memory.
     """
-    stored = planes.rgb_of(frame.picture, info.colour)
-    return np.ascontiguousarray(np.rot90(stored, info.quarter_turns))
+    stored = np.moveaxis(planes.rgb_of(frame.picture, info.colour), -1, 0)  # h w 3 -> 3 h w
+    upright = np.ascontiguousarray(np.rot90(stored, info.quarter_turns, axes=(1, 2)))
+    return np.moveaxis(upright, 0, -1)

@@ -35,7 +35,7 @@ def test_pixels_come_upright(rotation: int, corner: int, tmp_path: Path) -> None
 
     stored = rgb(next(read(plain)), plain)
     assert upright.shape == (*info.upright_size[::-1], 3)
-    assert upright.flags.c_contiguous
+    assert np.moveaxis(upright, -1, 0).flags.c_contiguous  # networks take planes
     assert upright.dtype == np.float32
     corners = [stored[0, 0], stored[0, -1], stored[-1, -1], stored[-1, 0]]
     np.testing.assert_allclose(upright[0, 0], corners[corner], atol=1e-6)

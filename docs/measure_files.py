@@ -1,0 +1,177 @@
+"""Measure the file path alone: how quick it is beside plain FFmpeg, and whether memory grows.
+
+Usage:
+    python docs/measure_files.py speed [SECONDS = 4]       output frames a second, and their ratio
+    python docs/measure_files.py memory [SECONDS = 600]   MiB a minute of video
+
+The model is replaced by one that moves given frames by two pixels, so that what is left is
+decoding, conversion to RGB and back, encoding, and the passage between them. The plain way is a
+loop of PyAV, which is what ``ffmpeg -i in -c:v libx264 -crf 16 out`` does: decode and encode, no
+conversion. Both encode as many frames, since encoding is most of the work. Run it on a machine
+that does nothing else.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from fractions import Fraction
+from pathlib import Path
+from time import monotonic, process_time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import av
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mardini_cli import pipeline
+from mardini_cli.media.encoders import EncodeSettings
+from mardini_cli.media.probe import probe
+from mardini_cli.media.source import ClipSource
+from mardini_cli.media.timing import common_time_base
+from mardini_cli.media.writer import Writer
+from mardini_cli.model.mardini import MarDini
+from mardini_cli.tasks.interpolate import interpolate
+
+SIZE = (1920, 1080)
+WINDOW = 9
+RATE = 30
+RING = 12
+
+
+class Shift(nn.Module):
+    """Stands where the model stands; its made frames are the given ones, moved by two pixels.
+
+    Made frames that only repeat given ones would cost the encoder nothing. Its results take turns
+    in memory that is there already, more of them than can be on their way at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.device = nn.Parameter(torch.zeros(()))  # says where the model is
+        self.config = SimpleNamespace(guided=True, window=WINDOW)
+        self._ring: deque[Tensor] = deque()
+
+    def look(self, frames: Tensor, mask: Tensor, times: Tensor, work: int | None = None) -> Any:
+        """Keep the given frames, one for each that is to be made."""
+        del times, work
+        return SimpleNamespace(frames=frames[:, : int(mask[0].sum())])
+
+    def plan(self, given: Any) -> Tensor:
+        """Say nothing."""
+        return cast("Tensor", given.frames[..., 0, 0])
+
+    def decode(self, latent: None, level: None, given: Any, signal: Tensor) -> Tensor:
+        """Move the given frames, ``b m 3 h w``."""
+        del latent, level, signal
+        frames = given.frames
+        fitting = len(self._ring) == RING and self._ring[0].shape == frames.shape
+        made = self._ring.popleft() if fitting else torch.empty_like(frames)
+        self._ring.append(made)
+        while len(self._ring) > RING:
+            self._ring.popleft()
+        made[..., 2:] = frames[..., :-2]
+        made[..., :2] = frames[..., -2:]
+        return made
+
+
+def film(path: Path, frames: int) -> Path:
+    """A 1080p clip of a moving view, each frame with grain of its own as a camera gives it."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 255, (34, 60, 3), dtype=np.uint8)
+    wide = av.VideoFrame.from_ndarray(coarse, "rgb24").reformat(2400, 1360, "rgb24")
+    scene = wide.to_ndarray().astype(np.int16) + random.normal(0, 9, (1360, 2400, 1)).astype(
+        np.int16
+    )
+    grain = random.normal(0, 2.5, (*SIZE[::-1], 1)).astype(np.int16)
+    with av.open(str(path), "w") as container:
+        options = {"crf": "20", "preset": "ultrafast"}
+        stream = container.add_stream("libx264", RATE, options=options)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.codec_context.thread_type = "AUTO"
+        for number in range(frames):
+            swing = number % (2 * RATE)
+            left = 4 * min(swing, 2 * RATE - swing)
+            still = scene[left : left + SIZE[1], left : left + SIZE[0]]
+            view = still + np.roll(grain, random.integers(0, 999, 2), (0, 1))
+            frame = av.VideoFrame.from_ndarray(np.clip(view, 0, 255).astype(np.uint8), "rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def plain(source: Path, output: Path, options: dict[str, str], frames: int) -> None:
+    """Decode and encode, nothing else; the source is read again until enough is written."""
+    with av.open(str(output), "w") as container:
+        stream = container.add_stream("libx264", RATE, options=options)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.codec_context.thread_type = "AUTO"
+        written = 0
+        while written < frames:
+            with av.open(str(source)) as opened:
+                opened.streams.video[0].thread_type = "AUTO"
+                for frame in opened.decode(video=0):
+                    if written == frames:
+                        break
+                    frame.pts, frame.time_base = written, Fraction(1, RATE)
+                    frame.pict_type = 0  # the source's would bind
+                    container.mux(stream.encode(frame))
+                    written += 1
+        container.mux(stream.encode())
+
+
+def ours(source: Path, output: Path, encode: EncodeSettings) -> int:
+    """The whole way of a file at factor 2, probing included; gives the frames written."""
+    info = probe(source)
+    plan = interpolate(info.times, 2, WINDOW)
+    base = common_time_base([*plan.times, info.end])
+    model = cast("MarDini", Shift())
+    with Writer(output, info, base, info.end, encode) as writer:
+        for _ in pipeline.run(plan, ClipSource(info), model, pipeline.MakeSettings(), writer):
+            pass
+    return len(plan.slots)
+
+
+def speed(seconds: int) -> None:
+    """Print frames a second, both ways, for two presets of x264."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = film(Path(folder, "in.mp4"), seconds * RATE)
+        for preset in ("medium", "veryfast"):
+            encode = EncodeSettings(codec="h264", crf=16, preset=preset)
+            began, cpu = monotonic(), process_time()
+            frames = ours(source, Path(folder, f"ours-{preset}.mp4"), encode)
+            mine, mine_cpu = monotonic() - began, process_time() - cpu
+            began, cpu = monotonic(), process_time()
+            plain(source, Path(folder, "plain.mp4"), {"crf": "16", "preset": preset}, frames)
+            other, other_cpu = monotonic() - began, process_time() - cpu
+            print(
+                f"x264 {preset}: ours {frames / mine:.1f}, plain {frames / other:.1f} frames/s,"
+                f" ratio {other / mine:.2f} (of processor time {other_cpu / mine_cpu:.2f})"
+            )
+
+
+def memory(seconds: int) -> None:
+    """Print the largest memory of 10 s and of ``seconds``, each in a process of its own."""
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for length in (10, seconds):
+            source = film(Path(folder, "in.mp4"), length * RATE)
+            command = [sys.executable, __file__, "peak", str(source), str(Path(folder, "out.mp4"))]
+            peaks[length] = int(subprocess.run(command, check=True, stdout=-1).stdout)
+            print(f"{length} s: at most {peaks[length]} KiB")
+    slope = (peaks[seconds] - peaks[10]) / 2**10 / ((seconds - 10) / 60)
+    print(f"slope: {slope:.2f} MiB a minute of video")
+
+
+if __name__ == "__main__":
+    what, *words = sys.argv[1:]
+    if what == "speed":
+        speed(int(words[0]) if words else 4)
+    elif what == "memory":
+        memory(int(words[0]) if words else 600)
+    else:
+        ours(Path(words[0]), Path(words[1]), EncodeSettings(codec="h264", preset="ultrafast"))
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
