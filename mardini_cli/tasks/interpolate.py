@@ -9,11 +9,10 @@ from itertools import pairwise
 
 from mardini_cli.errors import ConfigError, DamagedMediaError, FactorError, TooFewFramesError
 from mardini_cli.tasks.plan import Plan, Slot, Window
+from mardini_cli.tasks.windows import SMALLEST_WINDOW, arrange
 
 SMALLEST_FACTOR = 2
 LARGEST_FACTOR = 64
-SMALLEST_WINDOW = 3
-"""Two given frames and one made between them."""
 
 
 def check_factor(factor: int) -> None:
@@ -34,9 +33,9 @@ def interpolate(times: Sequence[Fraction], factor: int, size: int) -> Plan:
     """Plan ``factor - 1`` made frames in every gap between two given frames.
 
     Made frames stand at exact subdivisions of their own gap, so uneven times stay exact. A window
-    holds as many whole gaps as fit; where not even one fits, the gap is shared out evenly over
-    windows that each hold both of its ends. Either way a made frame's nearest given frames on
-    both sides are in its window.
+    holds as many whole gaps as fit; where not even one fits, the gap is divided: one window makes
+    frames spread over it, and further windows make the others between these, level by level (the
+    paper's way from 4 frames to 128). Frames that are there are never made again.
 
     Args:
         times: when each given frame is shown, seconds, growing.
@@ -54,9 +53,9 @@ def interpolate(times: Sequence[Fraction], factor: int, size: int) -> Plan:
     _check_size(size)
     _check_times(times)
     slots = tuple(_slots(times, factor))
-    spans = _whole_gaps(len(slots), factor, size) or _shared_gaps(len(slots), factor, size)
+    spans = _whole_gaps(len(slots), factor, size)
     windows = tuple(Window(tuple(slots[place] for place in span)) for span in spans)
-    return Plan(task="interpolate", slots=slots, windows=windows)
+    return Plan(task="interpolate", slots=slots, windows=windows or arrange(slots, size))
 
 
 def _slots(times: Sequence[Fraction], factor: int) -> Iterator[Slot]:
@@ -75,17 +74,6 @@ def _whole_gaps(count: int, factor: int, size: int) -> list[Sequence[int]]:
     if not reach:
         return []
     return [range(start, min(start + reach, count - 1) + 1) for start in range(0, count - 1, reach)]
-
-
-def _shared_gaps(count: int, factor: int, size: int) -> list[Sequence[int]]:
-    """Places of each window where a gap has more made frames than a window has room for."""
-    parts = -(-(factor - 1) // (size - 2))  # as few windows a gap as possible
-    borders = [1 + (factor - 1) * part // parts for part in range(parts + 1)]
-    return [
-        (left, *range(left + first, left + end), left + factor)
-        for left in range(0, count - 1, factor)
-        for first, end in pairwise(borders)
-    ]
 
 
 def _check_size(size: int) -> None:
