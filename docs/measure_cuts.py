@@ -8,8 +8,6 @@ EACH scenes of every kind are made, from the clips if any are named. The table g
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from mardini_cli.media.bulk import clip_bytes
 from tests.media.judging import Judgement, oracle, ours
 from tests.media.shot_set import CUTS, NO_CUTS, SIZE, Random, Shot, fitted, generated_shot, scenes
@@ -26,6 +24,7 @@ class ClipShots:
         self._last = -1
 
     def __call__(self, rng: Random, length: int, stride: int = 1) -> Shot:
+        """Take frames of some clip, ``stride`` apart where it is long enough."""
         while True:
             number = int(rng.integers(len(self._clips)))
             clip = self._clips[number]
@@ -64,5 +63,4 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    np.seterr(all="raise", under="ignore")
     main(sys.argv[1:])
