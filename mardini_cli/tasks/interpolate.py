@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from mardini_cli.errors import ConfigError, DamagedMediaError, FactorError, TooFewFramesError
 from mardini_cli.tasks.plan import Plan, Slot, Window
+from mardini_cli.tasks.shots import Shots, lay
 from mardini_cli.tasks.windows import SMALLEST_WINDOW, arrange
 
 SMALLEST_FACTOR = 2
@@ -29,18 +30,22 @@ def check_factor(factor: int) -> None:
         )
 
 
-def interpolate(times: Sequence[Fraction], factor: int, size: int) -> Plan:
+def interpolate(
+    times: Sequence[Fraction], factor: int, size: int, shots: Shots | None = None
+) -> Plan:
     """Plan ``factor - 1`` made frames in every gap between two given frames.
 
     Made frames stand at exact subdivisions of their own gap, so uneven times stay exact. A window
     holds as many whole gaps as fit; where not even one fits, the gap is divided: one window makes
     frames spread over it, and further windows make the others between these, level by level (the
-    paper's way from 4 frames to 128). Frames that are there are never made again.
+    paper's way from 4 frames to 128). Frames that are there are never made again. No window lies
+    over a cut, and what stands still is not made (``shots.lay``).
 
     Args:
         times: when each given frame is shown, seconds, growing.
         factor: from 2 to 64; n frames become (n - 1) * factor + 1.
         size: the most slots of a window.
+        shots: where shots begin and which frames only repeat; None: one shot, all of it moves.
 
     Raises:
         FactorError: the factor is out of range.
@@ -53,6 +58,8 @@ def interpolate(times: Sequence[Fraction], factor: int, size: int) -> Plan:
     _check_size(size)
     _check_times(times)
     slots = tuple(_slots(times, factor))
+    if shots is not None and (shots.cuts or shots.held):
+        return Plan("interpolate", *lay(slots, size, shots))
     spans = _whole_gaps(len(slots), factor, size)
     windows = tuple(Window(tuple(slots[place] for place in span)) for span in spans)
     return Plan(task="interpolate", slots=slots, windows=windows or arrange(slots, size))
