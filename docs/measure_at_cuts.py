@@ -11,7 +11,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
-import torch  # noqa: TID253 - a script, not the command line
+import torch
 
 from mardini_cli import weights
 from mardini_cli.config import SamplerConfig
