@@ -125,7 +125,7 @@ def interpolate(request: InterpolateRequest) -> Generator[Event, None, None]:
 def _preflight(request: InterpolateRequest) -> _Job:
     """Every check that needs no network; decoding the clip for its times comes last."""
     from mardini_cli.media.door import open_source
-    from mardini_cli.media.encoders import EncodeSettings, encoder_for, options_of
+    from mardini_cli.media.encoders import EncodeSettings, codec_for
     from mardini_cli.media.output import check_output
     from mardini_cli.media.probe import probe
 
@@ -133,7 +133,7 @@ def _preflight(request: InterpolateRequest) -> _Job:
     open_source(request.clip).close()
     output = _output(request)
     check_output(output, request.clip, request.overwrite)
-    options_of(encoder_for(output, encode), encode)
+    codec_for(output, encode)
 
     from mardini_cli import weights  # from here on torch is needed
     from mardini_cli.device import choose_device, choose_dtype
@@ -177,16 +177,17 @@ def _check_frames(clip: Path, count: int) -> None:
 
 def _check_ticks(output: Path, times: Sequence[Fraction]) -> None:
     """Refuse a container whose clock cannot tell the frames apart."""
-    from mardini_cli.media.encoders import kind_of
+    from mardini_cli.media.containers import kind_of
     from mardini_cli.media.timing import ticks
 
-    if kind_of(output).whole_milliseconds:
-        stamps = [ticks(time, Fraction(1, 1000)) for time in times]
+    tick = kind_of(output).tick
+    if tick is not None:
+        stamps = [ticks(time, tick) for time in times]
         if len(set(stamps)) < len(stamps):
             shortest = min(right - left for left, right in pairwise(times))
             raise EncoderError(
                 f"{output}: frames {float(shortest * 1000):.3g} ms apart",
-                needed="whole milliseconds between frames in this container",
+                needed=f"at least {float(tick * 1000):g} ms between frames in this container",
                 do=f"try -o {output.with_suffix('.mp4').name}, or a smaller --factor",
             )
 
@@ -241,12 +242,12 @@ def _make(job: _Job) -> Iterator[Event]:
 
 
 def _writer(job: _Job) -> Writer:
-    from mardini_cli.media.timing import common_time_base, mean_rate
+    from mardini_cli.media.timing import common_time_base
     from mardini_cli.media.writer import Writer
 
     times, end = job.plan.times, job.info.end
     base = common_time_base([*times, end])
-    return Writer(job.output, job.info, base, end, job.encode, rate=mean_rate(times))
+    return Writer(job.output, job.info, base, end, job.encode, times)
 
 
 def train(config: Path, changes: Sequence[str] = ()) -> Generator[Event, None, None]:

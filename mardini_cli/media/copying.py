@@ -17,8 +17,8 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import AttachmentStream, Disposition, Stream
 
+from mardini_cli.media.containers import KINDS, FileKind
 from mardini_cli.media.door import open_source
-from mardini_cli.media.encoders import KINDS, FileKind
 from mardini_cli.media.probe import ClipInfo
 from mardini_cli.media.timing import ticks
 
@@ -87,6 +87,8 @@ class Companions:
 
     def add_file_facts(self) -> None:
         """Copy metadata and chapters of the whole file. Call before the first packet."""
+        if self._kind.animation:
+            return
         self._output.metadata.update(lasting(self._source.metadata))
         chapters = self._source.chapters()
         if chapters:

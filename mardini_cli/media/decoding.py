@@ -16,8 +16,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import av.error
-from av import Packet, VideoFrame
+from av import CodecContext, Packet, VideoFrame
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from mardini_cli.errors import DamagedMediaError, NoVideoError
@@ -76,6 +77,15 @@ def origin_of(container: InputContainer) -> Fraction:
     return min(starts, default=Fraction(0))
 
 
+def _transparent_decoder(stream: VideoStream) -> VideoCodecContext | None:
+    """A decoder of VP8 and VP9 that sees alpha, for streams that say they have some."""
+    codec = stream.codec_context.codec.canonical_name
+    told = {key.lower(): value for key, value in stream.metadata.items()}
+    if codec not in ("vp8", "vp9") or told.get("alpha_mode") != "1":
+        return None
+    return CodecContext.create("libvpx" if codec == "vp8" else "libvpx-vp9", "r")
+
+
 @dataclass(slots=True)
 class Decoding:
     """One walk over a video stream, and what was met on the way."""
@@ -93,12 +103,15 @@ class Decoding:
     untimed: int = 0
     """Frames without a time of their own."""
     origin: Fraction = field(init=False)
+    seer: VideoCodecContext | None = field(init=False)
+    """Stands in for FFmpeg's usual decoder where that would drop the transparency."""
     last_duration: Fraction | None = field(init=False, default=None)
     """How long the last yielded frame says it is shown."""
 
     def __post_init__(self) -> None:
         self.origin = origin_of(self.container)
         self.stream.thread_type = "AUTO"
+        self.seer = _transparent_decoder(self.stream)
 
     def frames(self) -> Iterator[tuple[Fraction, VideoFrame]]:
         """Yield each frame with its time, seconds, strictly rising.
@@ -134,7 +147,7 @@ class Decoding:
     def _decoded(self) -> Iterator[VideoFrame]:
         for packet in self._packets():
             try:
-                frames = packet.decode()
+                frames = self.seer.decode(packet) if self.seer else packet.decode()
             except av.error.FFmpegError as error:
                 self.damaged += 1
                 if self.damaged > FEW_DAMAGED and self.damaged > self.packets * MOST_DAMAGED:

@@ -1,24 +1,29 @@
-"""Which encoder and which pixel format go into which file.
+"""Which encoder goes into which file, and how it is asked for quality.
 
-Room: media (floor 2). Chooses; opens nothing.
+Room: media (floor 2). Chooses; the only thing opened is a trial of a hardware encoder.
 
-H.264 plays everywhere, so it is the default of MP4, MOV and Matroska; WebM takes VP9. CRF 16
-(24 in VP9) is where a second encoding of a decoded frame stays below what the eye sees: the
-given frames pass through the same encoder as the made ones. ``ffv1`` in Matroska keeps every
-bit.
+H.264 plays everywhere, so it is the default of MP4, MOV and Matroska for 8-bit sources; deeper
+ones take HEVC, since players that know 10-bit H.264 are few. WebM takes VP9, or AV1 where that
+would lose bits. Where the source is transparent or ProRes, the default follows it if the container
+can. The default qualities are where a second encoding of a decoded frame stays below what the eye
+sees: the given frames pass through the same encoder as the made ones. ``ffv1`` keeps every bit.
 """
 
+import re
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast
 
 import av
+import av.error
+from av import CodecContext
+from av.video.codeccontext import VideoCodecContext
 
 from mardini_cli.errors import ConfigError, EncoderError
-from mardini_cli.media.planes import LAYOUTS, Layout
-
-X264, VP9, FFV1 = "libx264", "libvpx-vp9", "ffv1"
+from mardini_cli.media.containers import KINDS, kind_of
 
 X264_PRESETS = (
     "ultrafast",
@@ -31,6 +36,74 @@ X264_PRESETS = (
     "slower",
     "veryslow",
 )
+_NUMBERS = tuple(str(number) for number in range(14))
+_STEPS = tuple(f"p{number}" for number in range(1, 8))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoder:
+    """One of FFmpeg's encoders, and what can be asked of it."""
+
+    name: str
+    """FFmpeg's."""
+    crf: int | None = None
+    """Usual quality, lower is better; nothing where there is no such scale."""
+    worst: int = 0
+    """Largest crf."""
+    presets: tuple[str, ...] = ()
+    """Words for how long it looks for small files."""
+    preset: str | None = None
+    rated: bool = True
+    """Whether it can be held to a bit rate."""
+    lossless: tuple[tuple[str, str], ...] | None = None
+    """Options that make it keep every bit; nothing where it cannot."""
+    software: str | None = None
+    """For an encoder in hardware: the codec to take where the hardware is not there."""
+
+
+ENCODERS = MappingProxyType(
+    {
+        "h264": Encoder(
+            name="libx264",
+            crf=16,
+            worst=51,
+            presets=X264_PRESETS,
+            preset="medium",
+            lossless=(("qp", "0"),),
+        ),
+        "hevc": Encoder(
+            name="libx265",
+            crf=18,
+            worst=51,
+            presets=X264_PRESETS,
+            preset="fast",
+            lossless=(("x265-params", "lossless=1"),),
+        ),
+        "av1": Encoder(name="libsvtav1", crf=24, worst=63, presets=_NUMBERS, preset="8"),
+        "vp9": Encoder(name="libvpx-vp9", crf=24, worst=63, lossless=(("lossless", "1"),)),
+        "prores": Encoder(name="prores_ks", rated=False),
+        "ffv1": Encoder(name="ffv1", rated=False, lossless=()),
+        "gif": Encoder(name="gif", rated=False),
+        "webp": Encoder(name="libwebp_anim", rated=False, lossless=(("lossless", "1"),)),
+        "apng": Encoder(name="apng", rated=False, lossless=()),
+        **{
+            f"{codec}_nvenc": Encoder(
+                name=f"{codec}_nvenc",
+                crf=19,
+                worst=51,
+                presets=_STEPS,
+                preset="p5",
+                lossless=(("tune", "lossless"),),
+                software=codec,
+            )
+            for codec in ("h264", "hevc", "av1")
+        },
+    }
+)
+"""What a person says, and the encoder behind it."""
+
+_SAME = MappingProxyType({"h265": "hevc", "x264": "h264", "x265": "hevc", "avc": "h264"})
+_BITRATE = re.compile(r"(\d+(?:\.\d+)?)([kM]?)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,177 +111,188 @@ class EncodeSettings:
     """How pictures are encoded. One field a flag: ``crf`` is ``--crf``."""
 
     codec: str | None = None
-    """h264, vp9 or ffv1; by default whatever the file ending asks for."""
+    """One of ``ENCODERS``; by default whatever the file ending and the source ask for."""
     crf: int | None = None
-    """Quality, 0 (best) to 51 for h264 and 63 for vp9; by default 16 and 24."""
-    preset: str = "medium"
-    """How long h264 looks for small files: ultrafast to veryslow. The others do not use it."""
+    """Quality, 0 (best) to 51 or 63; by default what the codec usually takes."""
+    preset: str | None = None
+    """How long the encoder looks for small files, in its own words."""
+    bitrate: str | None = None
+    """Bits a second such as 800k or 8M, in place of a quality."""
+    lossless: bool = False
+    """Keep every bit of what is encoded."""
+    pixel_format: str | None = None
+    """FFmpeg's name; by default the source's, or the nearest that the encoder takes."""
 
     def __post_init__(self) -> None:
-        if self.codec is not None and self.codec not in NAMES:
+        if self.codec is not None and self.codec not in (*ENCODERS, *_SAME):
             raise ConfigError(
-                f"unknown codec '{self.codec}'", needed=" or ".join(NAMES), do="choose one"
+                f"unknown codec '{self.codec}'",
+                needed="one of h264, hevc, av1, vp9, prores, ffv1",
+                do="choose one",
             )
         if self.crf is not None and not 0 <= self.crf <= 63:
             raise ConfigError(f"crf = {self.crf}", needed="0 to 63", do="try --crf 16")
-        if self.preset not in X264_PRESETS:
+        presets = (*X264_PRESETS, *_NUMBERS, *_STEPS)
+        if self.preset is not None and self.preset not in presets:
             raise ConfigError(
                 f"unknown encoder preset '{self.preset}'",
                 needed=" or ".join(X264_PRESETS),
                 do="choose one",
             )
+        if self.bitrate is not None and not _BITRATE.fullmatch(self.bitrate):
+            raise ConfigError(
+                f"bitrate '{self.bitrate}'", needed="bits a second", do="try --bitrate 8M"
+            )
+        if sum((self.crf is not None, self.bitrate is not None, self.lossless)) > 1:
+            raise ConfigError(
+                "more than one of crf, bitrate and lossless",
+                needed="one way to say the quality",
+                do="leave the others out",
+            )
 
+    @property
+    def bits_a_second(self) -> int | None:
+        """The bit rate as a number."""
+        match = _BITRATE.fullmatch(self.bitrate or "")
+        return (
+            round(Fraction(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]])
+            if match
+            else None
+        )
 
-NAMES = MappingProxyType({"h264": X264, "vp9": VP9, "ffv1": FFV1})
-"""What a person says, and FFmpeg's encoder of that name."""
+    @property
+    def word(self) -> str | None:
+        """The codec asked for, by its one name."""
+        return _SAME.get(self.codec, self.codec) if self.codec else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FileKind:
-    """A file ending: its muxer and the encoders that it takes, the default one first."""
+class Content:
+    """What of a source decides over its codec."""
 
-    muxer: str
-    encoders: tuple[str, ...]
-    options: tuple[tuple[str, str], ...] = ()
-    whole_milliseconds: bool = False
-    """Whether the container rounds all times to whole milliseconds."""
-
-
-_FAST_START = (("movflags", "+faststart"),)  # the index stands first: plays while it loads
-# Sound that starts before 0, as AAC's priming does, would otherwise move all pictures.
-_NO_SHIFT = (("avoid_negative_ts", "disabled"),)
-
-KINDS = MappingProxyType(
-    {
-        ".mp4": FileKind(muxer="mp4", encoders=(X264, VP9), options=_FAST_START),
-        ".m4v": FileKind(muxer="mp4", encoders=(X264, VP9), options=_FAST_START),
-        ".mov": FileKind(muxer="mov", encoders=(X264,), options=_FAST_START),
-        ".mkv": FileKind(
-            muxer="matroska",
-            encoders=(X264, VP9, FFV1),
-            options=_NO_SHIFT,
-            whole_milliseconds=True,
-        ),
-        ".webm": FileKind(
-            muxer="webm", encoders=(VP9,), options=_NO_SHIFT, whole_milliseconds=True
-        ),
-    }
-)
+    codec: str = ""
+    """The source's, FFmpeg's name."""
+    depth: int = 8
+    transparent: bool = False
 
 
-def kind_of(output: Path) -> FileKind:
-    """Look up what a file ending stands for.
-
-    Raises:
-        EncoderError: it stands for nothing that holds pictures here.
-    """
-    kind = KINDS.get(output.suffix.lower())
-    if kind is None:
-        raise EncoderError(
-            f"{output}: no film can be written as '{output.suffix}'",
-            needed=f"a name that ends in {', '.join(KINDS)}",
-            do=f"try -o {output.with_suffix('.mp4').name}",
-        )
-    return kind
-
-
-def encoder_for(output: Path, settings: EncodeSettings) -> str:
-    """Name the encoder of a file.
+def codec_for(output: Path, settings: EncodeSettings, content: Content | None = None) -> str:
+    """Choose the codec of a file, one of ``ENCODERS``.
 
     Raises:
         EncoderError: unknown ending, or the container does not take this codec.
+        ConfigError: the codec cannot do what is asked.
     """
-    kind = kind_of(output)
-    if settings.codec is None:
-        return kind.encoders[0]
-    encoder = NAMES[settings.codec]
-    if encoder not in kind.encoders:
-        able = [ending for ending, other in KINDS.items() if encoder in other.encoders]
+    kind, content = kind_of(output), content or Content()
+    wanted = settings.word
+    if wanted is None:
+        choices = _likely(settings, content, kind.clear)
+        wanted = next((word for word in choices if word in kind.codecs), kind.codecs[0])
+    elif wanted not in kind.codecs:
+        able = [ending for ending, other in KINDS.items() if wanted in other.codecs]
         raise EncoderError(
             f"{output}: {output.suffix} does not take {settings.codec}",
             needed=f"{settings.codec} in {' or '.join(able)}",
             do=f"try -o {output.with_suffix(able[0]).name}",
         )
-    return encoder
+    _check(wanted, settings)
+    return wanted
 
 
-def options_of(encoder: str, settings: EncodeSettings) -> dict[str, str]:
-    """Options of an encoder, in FFmpeg's words.
+def _likely(settings: EncodeSettings, content: Content, clear: tuple[str, ...]) -> tuple[str, ...]:
+    """Codecs in the order in which they suit a source; the container's own one ends the list."""
+    deep = content.depth > 8
+    if settings.lossless:
+        return ("ffv1", "hevc") if deep else ("ffv1", "h264", "vp9")
+    if content.transparent and clear:
+        deep_ones = tuple(codec for codec in clear if codec != "vp9")  # which has 8 bits here
+        return deep_ones or clear if deep else clear
+    if content.codec == "prores":
+        return ("prores", "hevc", "av1")
+    return ("hevc", "av1") if deep else ()
+
+
+def _check(codec: str, settings: EncodeSettings) -> None:
+    encoder = ENCODERS[codec]
+    if settings.crf is not None and settings.crf > encoder.worst:
+        scale = f"0 to {encoder.worst} for {codec}" if encoder.crf else f"no crf for {codec}"
+        raise ConfigError(f"crf = {settings.crf}", needed=scale, do="try --crf 16, or leave it out")
+    if settings.preset is not None and settings.preset not in encoder.presets:
+        raise ConfigError(
+            f"unknown preset '{settings.preset}' of {codec}",
+            needed=" or ".join(encoder.presets) or "none at all",
+            do="choose one, or leave it out",
+        )
+    if settings.bitrate is not None and not encoder.rated:
+        raise ConfigError(
+            f"a bit rate for {codec}", needed="a codec that can be held to one", do="leave it out"
+        )
+    if settings.lossless and encoder.lossless is None:
+        raise ConfigError(
+            f"lossless {codec}",
+            needed="ffv1, h264, hevc, vp9, apng or webp",
+            do="try --codec ffv1 -o NAME.mkv",
+        )
+
+
+def options_of(codec: str, settings: EncodeSettings, transparent: bool = False) -> dict[str, str]:
+    """Options of a codec's encoder, in FFmpeg's words.
 
     Raises:
-        ConfigError: a quality that this encoder does not have.
+        ConfigError: something that this encoder does not have.
     """
-    if encoder == FFV1:
-        return {"level": "3", "slicecrc": "1"}
-    if encoder == VP9:
-        quality = 24 if settings.crf is None else settings.crf
-        # Bit rate 0 lets the quality alone decide; speed 4 is twice as fast as 2 for little loss.
-        return {"crf": str(quality), "b": "0", "cpu-used": "4", "row-mt": "1", "g": "240"}
-    if settings.crf is not None and settings.crf > 51:
-        raise ConfigError(f"crf = {settings.crf}", needed="0 to 51 for h264", do="try --crf 16")
-    return {
-        "crf": str(16 if settings.crf is None else settings.crf),
-        "preset": settings.preset,
+    _check(codec, settings)
+    encoder = ENCODERS[codec]
+    options = dict(_ALWAYS.get(codec, ()))
+    preset = settings.preset or encoder.preset
+    if preset is not None:
+        options["preset"] = preset
+    if settings.lossless:
+        for key, value in encoder.lossless or ():
+            options[key] = f"{options[key]}:{value}" if key in options else value
+    elif settings.bitrate is None and encoder.crf is not None:
+        quality = str(encoder.crf if settings.crf is None else settings.crf)
+        options["cq" if encoder.software else "crf"] = quality
+    if settings.bitrate is not None:
+        options["b"] = str(settings.bits_a_second)
+    elif codec == "vp9" or encoder.software:
+        options["b"] = "0"  # lets the quality alone decide
+    if codec == "vp9" and transparent:
+        options["auto-alt-ref"] = "0"  # the encoder refuses hidden frames beside transparency
+    return options
+
+
+_ALWAYS = MappingProxyType(
+    {
+        # Without forced-idr the last frame would be shown last, but not stored last (see writer).
+        "hevc": (("forced-idr", "1"), ("x265-params", "log-level=error")),
+        # Speed 4 is twice as fast as 2 for little loss.
+        "vp9": (("cpu-used", "4"), ("row-mt", "1"), ("g", "240")),
+        "ffv1": (("level", "3"), ("slicecrc", "1")),
+        "prores": (("vendor", "apl0"),),
+        "webp": (("quality", "90"),),
+        **{
+            f"{codec}_nvenc": (("forced-idr", "1"), ("rc", "vbr"), ("tune", "hq"))
+            for codec in ("h264", "hevc", "av1")
+        },
     }
-
-
-def layout_for(encoder: str, source: Layout, columns: int, rows: int) -> Layout:
-    """Choose the pixel format to encode: the source's own, or the nearest that the encoder takes.
-
-    Depth above 8 bits is kept where the encoder can. 4:2:0 of an odd size becomes 4:4:4 in H.264,
-    which holds odd sizes in no other way. RGB becomes 4:2:0 in the lossy codecs, since 4:4:4
-    does not play everywhere; gray gets neutral colour planes for the same reason. Alpha is left
-    out.
-    """
-    if (
-        source.name in _formats(encoder)
-        and not source.alpha
-        and not _is_oddly(encoder, source, columns, rows)
-    ):
-        return source
-    if encoder == FFV1:
-        return LAYOUTS[_ffv1_format(source)]
-    depth = 8 if source.depth == 8 or encoder == VP9 else 10
-    share = {
-        (True, True): "420",
-        (False, True): "422",
-        (False, False): "444",
-        (True, False): "444",  # 4:4:0, which few players know
-    }[source.halves if source.family == "yuv" else (True, True)]
-    if encoder == X264 and ((share != "444" and columns % 2) or (share == "420" and rows % 2)):
-        share = "444"
-    return LAYOUTS[f"yuv{share}p{'' if depth == 8 else '10le'}"]
-
-
-def _is_oddly(encoder: str, source: Layout, columns: int, rows: int) -> bool:
-    if encoder != X264:
-        return False
-    # Players and encoders agree best on the plain planar formats; gray H.264 plays in few.
-    if source.family != "yuv" or source.places[1][2] != 1:
-        return True
-    return bool((source.halves[1] and columns % 2) or (source.halves[0] and rows % 2))
-
-
-def _ffv1_format(source: Layout) -> str:
-    depth = source.depth
-    ending = "" if depth == 8 else f"{depth}le"
-    if source.family == "rgb":
-        return "bgr0" if depth == 8 else f"gbrp{ending}"
-    if source.family == "gray":
-        return f"gray{ending}"
-    share = next(
-        s
-        for s, halves in (
-            ("420", (True, True)),
-            ("422", (False, True)),
-            ("444", (False, False)),
-            ("440", (True, False)),
-        )
-        if halves == source.halves
-    )
-    return f"yuv{share}p{ending}"
+)
 
 
 @cache
-def _formats(encoder: str) -> frozenset[str]:
-    return frozenset(f.name for f in av.Codec(encoder, "w").video_formats or ())
+def opens(codec: str) -> bool:
+    """Whether an encoder in hardware is there: tried out, since FFmpeg lists it in any case."""
+    try:
+        trial = cast("VideoCodecContext", CodecContext.create(ENCODERS[codec].name, "w"))
+        trial.width, trial.height, trial.pix_fmt = 256, 256, "yuv420p"
+        trial.time_base, trial.framerate = Fraction(1, 25), Fraction(25)
+        trial.open()
+    except (av.error.FFmpegError, ValueError, OSError):
+        return False
+    return True
+
+
+def there(codec: str) -> str:
+    """The codec itself, or the one in software where its hardware is not there."""
+    software = ENCODERS[codec].software
+    return codec if software is None or opens(codec) else software

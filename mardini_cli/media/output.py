@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from mardini_cli.errors import OutputExistsError, OutputIsInputError, UnwritableError
+from mardini_cli.media.containers import kind_of
 from mardini_cli.media.door import Doing, translated
-from mardini_cli.media.encoders import kind_of
 
 
 def check_output(output: Path, source: Path, overwrite: bool) -> None:

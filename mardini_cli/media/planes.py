@@ -233,17 +233,34 @@ def channels(frame: VideoFrame, layout: Layout) -> list[Codes]:
     return found
 
 
-def frame_of(codes: list[Codes], layout: Layout) -> VideoFrame:
-    """A new frame that holds these numbers; alpha and padding are opaque."""
+def frame_of(codes: list[Codes], layout: Layout, alpha: Codes | None = None) -> VideoFrame:
+    """A new frame that holds these numbers; padding, and alpha unless told, are opaque."""
     rows, columns = codes[0].shape
     frame = VideoFrame(columns, rows, layout.name)
     for index, place in enumerate(layout.places):
         size = layout.size(index, rows, columns)
         _samples(frame, place, size, layout.dtype)[:] = codes[index] << layout.shift
     if layout.spare is not None:
-        opaque = 2**layout.depth - 1
-        _samples(frame, layout.spare, (rows, columns), layout.dtype)[:] = opaque
+        _samples(frame, layout.spare, (rows, columns), layout.dtype)[:] = (
+            2**layout.depth - 1 if alpha is None or not layout.alpha else alpha
+        )
     return frame
+
+
+def alpha_of(frame: VideoFrame) -> Floats | None:
+    """How opaque each pixel is, in [0, 1], ``h w``; nothing where the format cannot tell."""
+    layout = LAYOUTS[stand_in(frame)]
+    if not layout.alpha or layout.spare is None:
+        return None
+    frame = readable(frame)
+    codes = _samples(frame, layout.spare, (frame.height, frame.width), layout.dtype)
+    return codes.astype(np.float32) * np.float32(1 / (2**layout.depth - 1))
+
+
+def is_transparent(frame: VideoFrame) -> bool:
+    """Whether any pixel of a frame is less than opaque."""
+    alpha = alpha_of(frame)
+    return alpha is not None and bool(alpha.min() < 1)
 
 
 def rgb_of(frame: VideoFrame, colour: Colour) -> Floats:
@@ -268,11 +285,16 @@ def rgb_of(frame: VideoFrame, colour: Colour) -> Floats:
 
 
 def frame_from_rgb(rgb: Floats, layout: Layout, colour: Colour) -> VideoFrame:
-    """Convert RGB in [0, 1], float32, ``h w 3`` in any order of memory, to a frame of a layout."""
+    """Convert RGB in [0, 1], float32, ``h w 3`` in any order of memory, to a frame of a layout.
+
+    A fourth channel is alpha; it goes along where the layout holds it.
+    """
     coding = coding_of(layout, colour, rgb.shape[0])
-    planes = np.ascontiguousarray(np.moveaxis(rgb, -1, 0))  # h w 3 -> 3 h w
+    alpha = _alpha_codes(rgb[..., 3], layout) if rgb.shape[2] == 4 else None
+    planes = np.ascontiguousarray(np.moveaxis(rgb[..., :3], -1, 0))  # h w 3 -> 3 h w
     if layout.family == "rgb":
-        return frame_of([colours.luma_codes(plane.copy(), coding) for plane in planes], layout)
+        codes = [colours.luma_codes(plane.copy(), coding) for plane in planes]
+        return frame_of(codes, layout, alpha)
     yuv = colours.yuv_from_rgb(planes, coding)
     codes = [colours.rounded(yuv[0], coding.depth)]
     if layout.family == "yuv":
@@ -281,7 +303,11 @@ def frame_from_rgb(rgb: Floats, layout: Layout, colour: Colour) -> VideoFrame:
                 plane, halve_rows=layout.halves[0], halve_columns=layout.halves[1]
             )
             codes.append(colours.rounded(small, coding.depth))
-    return frame_of(codes, layout)
+    return frame_of(codes, layout, alpha)
+
+
+def _alpha_codes(alpha: Floats, layout: Layout) -> Codes:
+    return colours.rounded(alpha * np.float32(2**layout.depth - 1), layout.depth)
 
 
 def converted(frame: VideoFrame, colour: Colour, layout: Layout, out_colour: Colour) -> VideoFrame:
@@ -297,8 +323,11 @@ def converted(frame: VideoFrame, colour: Colour, layout: Layout, out_colour: Col
     mine = LAYOUTS[frame.format.name]
     coding = coding_of(mine, colour, frame.height)
     wanted = coding_of(layout, out_colour, frame.height)
+    alpha = alpha_of(frame) if layout.alpha else None
     if "rgb" in (mine.family, layout.family) and mine.family != layout.family:
-        return frame_from_rgb(rgb_of(frame, colour), layout, out_colour)
+        rgb = rgb_of(frame, colour)
+        whole = rgb if alpha is None else np.dstack([rgb, alpha])
+        return frame_from_rgb(whole, layout, out_colour)
     codes = channels(frame, mine)
     exact = coding == wanted or (
         mine.family == layout.family == "rgb" and mine.depth == layout.depth
@@ -308,7 +337,7 @@ def converted(frame: VideoFrame, colour: Colour, layout: Layout, out_colour: Col
         moved += [c if exact else _requantised(c, coding, wanted, luma=True) for c in codes[1:]]
     elif layout.family == "yuv":
         moved += _moved_chroma(codes, (mine, coding), (layout, wanted))
-    return frame_of(moved, layout)
+    return frame_of(moved, layout, None if alpha is None else _alpha_codes(alpha, layout))
 
 
 def _moved_chroma(

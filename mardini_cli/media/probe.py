@@ -23,6 +23,8 @@ from mardini_cli.errors import DamagedMediaError, NoVideoError
 from mardini_cli.media.colour import Colour
 from mardini_cli.media.decoding import Decoding, video_stream
 from mardini_cli.media.door import Doing, open_source, translated
+from mardini_cli.media.light import Light, light_of
+from mardini_cli.media.planes import is_transparent
 from mardini_cli.media.timing import gaps, is_even, known, mean_rate, typical_gap
 
 UNSPECIFIED = 2  # FFmpeg's code for matrix, primaries and transfer that the file does not tell
@@ -74,6 +76,10 @@ class ClipInfo:
     """Taken off all times: the first tick of a transport stream's running clock, else 0."""
     streams: tuple[StreamInfo, ...] = ()
     """All other streams, in the file's order."""
+    transparent: bool = False
+    """Whether any pixel of any frame is less than opaque."""
+    light: Light = field(default_factory=Light)
+    """How bright the picture was mastered; high dynamic range only."""
     notices: tuple[str, ...] = field(default=())
     """What a person should know about the file, one line each."""
 
@@ -111,13 +117,23 @@ def probe(path: Path) -> ClipInfo:
     with open_source(path) as container, translated(path, Doing.DECODING):
         stream = video_stream(container, path)
         walk = Decoding(container, stream, path)
-        first, times = _scan(walk, path)
-        return _info(container, walk, first, tuple(times))
+        found = _scan(walk, path)
+        return _info(container, walk, found)
 
 
-def _scan(walk: Decoding, path: Path) -> tuple[VideoFrame, list[Fraction]]:
+@dataclass(frozen=True, eq=False, slots=True)
+class _Found:
+    """What a walk over all frames told."""
+
+    first: VideoFrame
+    times: tuple[Fraction, ...]
+    transparent: bool
+
+
+def _scan(walk: Decoding, path: Path) -> _Found:
     first: VideoFrame | None = None
     times: list[Fraction] = []
+    transparent = False
     for time, frame in walk.frames():
         if first is None:
             first = frame
@@ -129,6 +145,7 @@ def _scan(walk: Decoding, path: Path) -> tuple[VideoFrame, list[Fraction]]:
                 do="re-encode it first",
             )
         times.append(time)
+        transparent = transparent or is_transparent(frame)
     if first is None:
         error = DamagedMediaError if walk.damaged else NoVideoError
         raise error(
@@ -136,17 +153,15 @@ def _scan(walk: Decoding, path: Path) -> tuple[VideoFrame, list[Fraction]]:
             needed="at least one picture",
             do="check that the file is whole",
         )
-    return first, times
+    return _Found(first, tuple(times), transparent)
 
 
 def _shape(frame: VideoFrame) -> str:
     return f"{frame.width}x{frame.height} {frame.format.name}"
 
 
-def _info(
-    container: InputContainer, walk: Decoding, first: VideoFrame, times: tuple[Fraction, ...]
-) -> ClipInfo:
-    stream = walk.stream
+def _info(container: InputContainer, walk: Decoding, found: _Found) -> ClipInfo:
+    stream, first, times = walk.stream, found.first, found.times
     base = known(stream.time_base)
     assert base is not None  # a decoder that yields frames has a clock
     last_duration = _last_duration(walk, times, base)
@@ -169,6 +184,8 @@ def _info(
         last_duration=last_duration,
         origin=walk.origin,
         streams=tuple(_stream_info(s) for s in container.streams if s.index != stream.index),
+        transparent=found.transparent,
+        light=light_of(first),
         notices=tuple(_notices(container, walk, first, times[-1] + last_duration)),
     )
 
@@ -214,7 +231,7 @@ def _last_duration(walk: Decoding, times: tuple[Fraction, ...], base: Fraction) 
     # One tick of a fine clock is what FFmpeg says when a container stores no durations.
     if told == base and usual is not None and usual > 4 * base:
         told = None
-    if told is not None and not _durations_are_shuffled(walk, times):
+    if told is not None and not (_durations_are_shuffled(walk, times) or _are_guessed(walk)):
         return told
     stream = walk.stream
     if stream.duration and stream.start_time is not None:
@@ -231,6 +248,12 @@ def _last_duration(walk: Decoding, times: tuple[Fraction, ...], base: Fraction) 
 def _durations_are_shuffled(walk: Decoding, times: tuple[Fraction, ...]) -> bool:
     """MP4 stores gaps of decoding; with reordered, uneven frames they are not those of showing."""
     return bool(walk.stream.codec_context.has_b_frames) and not is_even(times)
+
+
+def _are_guessed(walk: Decoding) -> bool:
+    """FFmpeg parses VP9 in MP4 anew, and puts the mean rate in the place of its durations."""
+    codec = walk.stream.codec_context.codec.canonical_name
+    return codec == "vp9" and walk.container.format.name.startswith("mov")
 
 
 def _stream_info(stream: Stream) -> StreamInfo:

@@ -63,6 +63,25 @@ def rgb(frame: Frame, info: ClipInfo) -> Floats:
     Returns:
         float32, ``h w 3``, of ``info.upright_size``: a view of what lies ``3 h w`` in memory.
     """
-    stored = np.moveaxis(planes.rgb_of(frame.picture, info.colour), -1, 0)  # h w 3 -> 3 h w
-    upright = np.ascontiguousarray(np.rot90(stored, info.quarter_turns, axes=(1, 2)))
-    return np.moveaxis(upright, 0, -1)
+    return _upright(planes.rgb_of(frame.picture, info.colour), info)
+
+
+def rgba(frame: Frame, info: ClipInfo) -> Floats:
+    """Give a frame's picture with its transparency where the clip has any.
+
+    Returns:
+        As ``rgb``, but ``h w 4`` of a transparent clip: the fourth channel is alpha, 1 opaque.
+    """
+    stored = planes.rgb_of(frame.picture, info.colour)
+    if info.transparent:
+        alpha = planes.alpha_of(frame.picture)
+        assert alpha is not None  # every frame of a clip has one format
+        stored = np.concatenate([np.moveaxis(stored, -1, 0), alpha[None]])  # 4 h w
+        stored = np.moveaxis(stored, 0, -1)
+    return _upright(stored, info)
+
+
+def _upright(stored: Floats, info: ClipInfo) -> Floats:
+    planar = np.moveaxis(stored, -1, 0)  # h w c -> c h w
+    turned = np.ascontiguousarray(np.rot90(planar, info.quarter_turns, axes=(1, 2)))
+    return np.moveaxis(turned, 0, -1)

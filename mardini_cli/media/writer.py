@@ -17,6 +17,8 @@ disk; whatever ends the work early, that file is removed.
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -33,26 +35,31 @@ from av.video.stream import VideoStream
 from mardini_cli.errors import EncoderError, MadeFrameError, ShapeError
 from mardini_cli.media import planes
 from mardini_cli.media.colour import FULL, LIMITED, Colour, Floats
+from mardini_cli.media.containers import kind_of
 from mardini_cli.media.copying import Companions, lasting
 from mardini_cli.media.decoding import video_stream
 from mardini_cli.media.door import Doing, translated
 from mardini_cli.media.encoders import (
-    FFV1,
-    VP9,
-    X264,
+    ENCODERS,
+    Content,
     EncodeSettings,
-    encoder_for,
-    kind_of,
-    layout_for,
+    codec_for,
     options_of,
+    there,
 )
+from mardini_cli.media.layouts import asked_layout, layout_for
+from mardini_cli.media.light import options_for
 from mardini_cli.media.output import PartFile
+from mardini_cli.media.palette import Palette
 from mardini_cli.media.planes import LAYOUTS, Layout
 from mardini_cli.media.probe import ClipInfo
 from mardini_cli.media.reader import Frame
-from mardini_cli.media.timing import is_even, shared_clock, ticks
+from mardini_cli.media.timing import is_even, mean_rate, shared_clock, ticks
 
-MILLISECOND = Fraction(1, 1000)
+REORDERING = ("h264", "hevc", "h264_nvenc", "hevc_nvenc")
+"""Codecs whose frames may be stored in another order than they are shown."""
+SHAPED = ("h264", "hevc", "h264_nvenc", "hevc_nvenc")
+"""Codecs that tell the shape of a pixel in their own stream."""
 PLAUSIBLE_RATE = 1000
 """A time base finer than this tells nothing about the frame rate."""
 
@@ -66,8 +73,8 @@ class Writer:
         time_base: seconds a tick; should hold every time exactly (``timing.common_time_base``).
         end: when the last frame ceases to be shown.
         settings: how to encode.
-        rate: mean frames a second of the result, for the file's headers; by default what the
-            time base lets guess.
+        times: when the result's frames are shown, for the file's headers and for how frames are
+            stored; by default as in the source.
 
     Raises:
         EncoderError, UnwritableError: here, or from any call, when FFmpeg or the disk refuses.
@@ -80,20 +87,26 @@ class Writer:
         time_base: Fraction,
         end: Fraction,
         settings: EncodeSettings | None = None,
-        rate: Fraction | None = None,
+        times: Sequence[Fraction] = (),
     ) -> None:
         settings = settings or EncodeSettings()
         self._info = info
         self._end = end
         self._kind = kind_of(output)
-        self._encoder = encoder_for(output, settings)
-        self._options = options_of(self._encoder, settings)
-        if self._encoder == X264 and not (self._kind.whole_milliseconds or is_even(info.times)):
-            self._options["bf"] = "0"
+        self._times = times or info.times
         self._base = time_base
-        self._rate = rate or _guessed_rate(info, time_base)
+        self._rate = _header_rate(times) or _guessed_rate(info, time_base)
         self._source_layout = _source_layout(info)
-        self._layout = layout_for(self._encoder, self._source_layout, info.width, info.height)
+        content = Content(
+            codec=info.codec, depth=self._source_layout.depth, transparent=info.transparent
+        )
+        self._wanted = codec_for(output, settings, content)
+        self._codec = there(self._wanted)
+        if self._codec != self._wanted:
+            settings = replace(settings, crf=None, preset=None)  # another encoder's scales
+        self._layout = self._chosen_layout(settings)
+        self._options = self._encoder_options(settings)
+        self._palette: Palette | None = None
         self._colour = _written_colour(info, self._source_layout, self._layout)
         self._notices = self._own_notices()
         self._part = PartFile(output)
@@ -139,7 +152,8 @@ class Writer:
         """Write a made frame.
 
         Args:
-            rgb: upright, float32 in [0, 1], ``h w 3`` of ``info.upright_size``.
+            rgb: upright, float32 in [0, 1], ``h w 3`` of ``info.upright_size``; ``h w 4`` with
+                alpha.
             time: when it is shown, seconds.
 
         Raises:
@@ -147,10 +161,10 @@ class Writer:
             MadeFrameError: numbers that are none.
         """
         columns, rows = self._info.upright_size
-        if rgb.shape != (rows, columns, 3):
+        if rgb.shape[:2] != (rows, columns) or rgb.shape[2:] not in ((3,), (4,)):
             raise ShapeError(
                 f"a made frame of shape {rgb.shape}",
-                needed=f"{(rows, columns, 3)}",
+                needed=f"{(rows, columns, 3)}, or 4 with alpha",
                 do="resize it before writing",
             )
         if not np.isfinite(rgb.sum()):  # quicker than a look at each number
@@ -175,6 +189,33 @@ class Writer:
             self._abandon()
             raise
 
+    # Choosing
+
+    def _chosen_layout(self, settings: EncodeSettings) -> Layout:
+        info = self._info
+        size = (info.width, info.height)
+        if settings.pixel_format is not None:
+            return asked_layout(self._codec, settings.pixel_format, size)
+        return layout_for(
+            self._codec,
+            self._source_layout,
+            size,
+            transparent=info.transparent and self._codec in self._kind.clear,
+            lossless=settings.lossless,
+        )
+
+    def _encoder_options(self, settings: EncodeSettings) -> dict[str, str]:
+        options = options_of(self._codec, settings, transparent=self._layout.alpha)
+        if self._codec in REORDERING and not (self._kind.tick or is_even(self._times)):
+            options["bf"] = "0"
+        if self._codec == "prores":
+            options["profile"] = "hq" if self._layout.halves[1] else "4444"
+        for key, value in (
+            (self._info.light and options_for(self._codec, self._info.light)) or {}
+        ).items():
+            options[key] = f"{options[key]}:{value}" if key in options else value
+        return options
+
     # Opening
 
     def _open(self) -> None:
@@ -198,7 +239,15 @@ class Writer:
 
     def _muxer_options(self) -> dict[str, str]:
         options = dict(self._kind.options)
-        if not self._kind.whole_milliseconds:
+        if self._kind.animation:
+            # These files tell no duration of their last picture but by this option.
+            last = max(self._end - self._times[-1], self._base)
+            if self._kind.muxer == "gif":
+                options["final_delay"] = str(ticks(last, Fraction(1, 100)))
+            elif self._kind.muxer == "apng":
+                short = last.limit_denominator(65_535)
+                options["final_delay"] = f"{short.numerator}/{short.denominator}"
+        elif not self._kind.tick:
             # Where a stream starts late, MP4 stores the wait in ticks of the whole film.
             bases = [s.time_base for s in self._info.streams if s.kind == "audio" and s.time_base]
             options["movie_timescale"] = str(shared_clock([self._base, *bases]))
@@ -206,18 +255,22 @@ class Writer:
 
     def _add_pictures(self, source: VideoStream) -> VideoStream:
         assert self._container is not None
-        added = self._container.add_stream(self._encoder, options=self._options)
+        added = self._container.add_stream(ENCODERS[self._codec].name, options=self._options)
         stream = cast("VideoStream", added)  # the stubs do not know encoders by name
         stream.width, stream.height = self._info.width, self._info.height
-        stream.pix_fmt = self._layout.name
+        stream.pix_fmt = _FINAL.get((self._codec, self._layout.name), self._layout.name)
         stream.time_base = self._base
         stream.metadata.update(lasting(source.metadata))
         stream.disposition = source.disposition
         context = stream.codec_context
         context.time_base = self._base
         context.framerate = self._rate
-        if self._encoder != VP9:
+        if self._codec != "vp9":
             context.thread_type = "AUTO"
+        if self._codec.startswith("hevc") and self._kind.muxer in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # Apple's players take no other
+        if self._codec == "vp9" and self._layout.alpha:
+            stream.metadata["alpha_mode"] = "1"
         if self._info.sample_aspect:
             context.sample_aspect_ratio = self._info.sample_aspect
         _tag(context, self._colour)
@@ -237,13 +290,26 @@ class Writer:
         # What the decoder left on the frame would bind the encoder: its key frames, its clock.
         picture.pict_type = PictureType.NONE
         picture.pts, picture.time_base = at, self._base
+        picture = self._finished(picture)
         _tag(picture, self._colour)
         self._held, self._last_time = (at, picture), time
+
+    def _finished(self, picture: VideoFrame) -> VideoFrame:
+        """What neither layouts nor colour know of: palettes, and the other order of bytes."""
+        if self._codec == "gif":
+            self._palette = self._palette or Palette(picture)
+            return self._palette(picture)
+        final = _FINAL.get((self._codec, self._layout.name))
+        if final is None:
+            return picture
+        moved = picture.reformat(format=final)
+        moved.pts, moved.time_base = picture.pts, picture.time_base
+        return moved
 
     def _check_order(self, time: Fraction) -> None:
         if self._last_time is None:
             return
-        step = MILLISECOND if self._kind.whole_milliseconds else self._base
+        step = self._kind.tick or self._base
         if ticks(time, step) > ticks(self._last_time, step):
             return
         if time <= self._last_time:
@@ -283,14 +349,30 @@ class Writer:
     def _finish(self) -> None:
         assert self._container is not None
         assert self._companions is not None
-        if self._held is not None and self._encoder not in (VP9, FFV1):
+        if self._held is not None and self._codec in REORDERING:
             self._held[1].pict_type = PictureType.I
+        last = self._held
         self._release(until=ticks(self._end, self._base))
+        if self._codec == "webp" and last is not None:
+            self._stretch(last)
         self._mux(self._stream.encode(None))
         self._copy(until=None)
         container, self._container = self._container, None
         container.close()
         self._companions.close()
+
+    def _stretch(self, last: tuple[int, VideoFrame]) -> None:
+        """Make an animated WebP last until its end.
+
+        Its encoder takes no durations, and gives the last picture the mean of all others. The same
+        picture once more becomes one with it; placed so, that the mean reaches just to the end.
+        """
+        at, picture = last
+        first, count = ticks(self._times[0], self._base), len(self._times)
+        again = first + (ticks(self._end, self._base) - first) * count // (count + 1)
+        if again > at:
+            picture.pts = again
+            self._mux(self._stream.encode(picture))
 
     def _abandon(self) -> None:
         """Close what is open and leave nothing behind; what was wrong is raised already."""
@@ -307,10 +389,20 @@ class Writer:
 
     def _own_notices(self) -> list[str]:
         found = []
-        if self._source_layout.alpha:
-            found.append("transparency is left out")
+        if self._codec != self._wanted:
+            found.append(f"{self._wanted} does not run here; {self._codec} in software stands in")
+        if self._info.transparent and not self._layout.alpha:
+            found.append(
+                "transparency is left out: .mov with prores, .webm and .mkv with vp9, and .apng"
+                " would hold it"
+            )
+        if self._info.light and options_for(self._codec, self._info.light) is None:
+            found.append(
+                f"how bright the picture was mastered (HDR10) is left out: {self._codec} cannot"
+                " tell it; hevc, h264 and av1 can"
+            )
         aspect = self._info.sample_aspect
-        if aspect not in (None, 1) and self._kind.whole_milliseconds and self._encoder != X264:
+        if aspect not in (None, 1) and self._kind.tick and self._codec not in SHAPED:
             # Matroska takes it from a field of the stream that PyAV 18 cannot set.
             found.append(f"the pixel shape {aspect} is lost: this file cannot tell it (.mp4 can)")
         if self._layout.depth < self._source_layout.depth:
@@ -319,6 +411,20 @@ class Writer:
                 f" {self._layout.depth} bits"
             )
         return found
+
+
+_FINAL = {
+    ("apng", "rgb48le"): "rgb48be",
+    ("apng", "rgba64le"): "rgba64be",
+    ("gif", "rgb24"): "pal8",
+    ("gif", "rgba"): "pal8",
+}
+"""Pixel formats that encoders want of layouts that are no layouts here."""
+
+
+def _header_rate(times: Sequence[Fraction]) -> Fraction | None:
+    rate = mean_rate(times)
+    return rate if rate is not None and rate <= PLAUSIBLE_RATE else None
 
 
 def _source_layout(info: ClipInfo) -> Layout:

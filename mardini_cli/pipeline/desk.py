@@ -20,7 +20,7 @@ from mardini_cli.tasks.plan import Plan, Slot, Window
 
 Key = TypeVar("Key", bound=Hashable)
 Picture = NDArray[np.float32]
-"""``h w 3``, RGB in [0, 1]."""
+"""``h w 3``, RGB in [0, 1]; with alpha as the fourth channel where a clip is transparent."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

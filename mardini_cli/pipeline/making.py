@@ -104,24 +104,30 @@ class Maker:
             windows: alike in their masks.
             pictures: for each window its given frames, in slot order.
         """
-        frames = self._batch(pictures)
-        mask = torch.tensor([window.mask for window in windows], device=self.device)
-        times = torch.tensor([window.positions() for window in windows], device=self.device)
-        low = self.settings.dtype
-        with torch.autocast(self.device.type, dtype=low, enabled=low != torch.float32):
-            given = self.model.look(
-                frames.to(self.device), mask, times, work=self.settings.resolution
-            )
-            slots = [[slot.index for slot in window.made] for window in windows]
-            signal = self.model.plan(given)
-            made = paint(self.model, given, signal, self.settings.sampler, slots).float()
+        frames = self._batch(pictures).to(self.device)
+        made = self._make(windows, frames[:, :, :3])
+        if frames.shape[2] == 4:
+            # Alpha moves as the picture does: it is made as a gray picture of its own.
+            alpha = self._make(windows, frames[:, :, 3:].expand(-1, -1, 3, -1, -1))
+            made = torch.cat([made, alpha.mean(2, keepdim=True)], 2)
         self._check(made, windows)
-        pixels = made.clamp_(0, 1).cpu().permute(0, 1, 3, 4, 2).numpy()  # b m h w 3, a view
+        pixels = made.clamp_(0, 1).cpu().permute(0, 1, 3, 4, 2).numpy()  # b m h w c, a view
         return [
             (slot, pixels[row, place])
             for row, window in enumerate(windows)
             for place, slot in enumerate(window.made)
         ]
+
+    def _make(self, windows: Sequence[Window], frames: Tensor) -> Tensor:
+        """Make frames from RGB, ``b g 3 h w``: ``b m 3 h w`` float32, not clamped."""
+        mask = torch.tensor([window.mask for window in windows], device=self.device)
+        times = torch.tensor([window.positions() for window in windows], device=self.device)
+        low = self.settings.dtype
+        with torch.autocast(self.device.type, dtype=low, enabled=low != torch.float32):
+            given = self.model.look(frames, mask, times, work=self.settings.resolution)
+            slots = [[slot.index for slot in window.made] for window in windows]
+            signal = self.model.plan(given)
+            return paint(self.model, given, signal, self.settings.sampler, slots).float()
 
     def _batch(self, pictures: Sequence[Sequence[Picture]]) -> Tensor:
         """Windows of ``h w 3`` to ``b g 3 h w``, in memory that the next batch uses again.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 from mardini_cli.events import Progress
-from mardini_cli.media.reader import Frame, rgb
+from mardini_cli.media.reader import Frame, rgba
 from mardini_cli.media.source import Source
 from mardini_cli.media.writer import Writer
 from mardini_cli.model.mardini import MarDini
@@ -96,7 +96,7 @@ def _read(source: Source, needed: Container[int], decoded: Channel[Decoded]) -> 
     try:
         with closing(source.frames()) as frames:
             for number, frame in enumerate(frames):
-                picture = rgb(frame, source.info) if number in needed else None
+                picture = rgba(frame, source.info) if number in needed else None
                 if not decoded.put(Decoded(frame, picture)):
                     return
     finally:

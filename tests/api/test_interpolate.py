@@ -81,12 +81,13 @@ def test_a_dry_run_plans_and_writes_nothing(
 def test_what_the_result_lacks_is_told_before_it_is_made(
     request_for_nano: api.InterpolateRequest, tmp_path: Path
 ) -> None:
-    clip = write_clip(tmp_path / "odd.mkv", even_times(3), pixel_format="yuva420p")
-    request = replace(request_for_nano, clip=clip, output=tmp_path / "odd.mp4")
+    clip = write_clip(tmp_path / "deep.mkv", even_times(3), pixel_format="yuv420p10le")
+    request = replace(request_for_nano, clip=clip, output=tmp_path / "a.webm", codec="vp9")
 
     events = list(api.interpolate(request))
 
-    assert events[1] == Warned(code="output", message="transparency is left out")
+    told = "10-bit pictures are written with 8 bits"
+    assert events[1] == Warned(code="output", message=told)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_a_container_whose_clock_cannot_tell_the_frames_apart_is_refused_before_
 
     assert str(caught.value) == (
         f"{tmp_path}/walk.x64.mkv: frames 0.625 ms apart; "
-        "needs whole milliseconds between frames in this container; "
+        "needs at least 1 ms between frames in this container; "
         "try -o walk.x64.mp4, or a smaller --factor"
     )
     assert names(tmp_path) == ["walk.mkv"]

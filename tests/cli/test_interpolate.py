@@ -169,7 +169,10 @@ def test_wrong_words_end_the_work_at_the_first_of_several_clips(run: Run, folder
     shown = run("a.mkv", "b.mkv", "--codec", "mpeg9")
 
     assert shown == Shown(
-        2, "", "mardini: unknown codec 'mpeg9'; needs h264 or vp9 or ffv1; choose one\n"
+        2,
+        "",
+        "mardini: unknown codec 'mpeg9'; needs one of h264, hevc, av1, vp9, prores, ffv1;"
+        " choose one\n",
     )
 
 
