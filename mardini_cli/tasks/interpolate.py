@@ -31,7 +31,11 @@ def check_factor(factor: int) -> None:
 
 
 def interpolate(
-    times: Sequence[Fraction], factor: int, size: int, shots: Shots | None = None
+    times: Sequence[Fraction],
+    factor: int,
+    size: int,
+    shots: Shots | None = None,
+    first: int = 0,
 ) -> Plan:
     """Plan ``factor - 1`` made frames in every gap between two given frames.
 
@@ -46,6 +50,7 @@ def interpolate(
         factor: from 2 to 64; n frames become (n - 1) * factor + 1.
         size: the most slots of a window.
         shots: where shots begin and which frames only repeat; None: one shot, all of it moves.
+        first: number of the first given frame in the source, where the times are those of a part.
 
     Raises:
         FactorError: the factor is out of range.
@@ -55,9 +60,9 @@ def interpolate(
             where such times are met: they are refused, since no frame lies between.
     """
     check_factor(factor)
-    _check_size(size)
-    _check_times(times)
-    slots = tuple(_slots(times, factor))
+    check_size(size)
+    check_times(times)
+    slots = tuple(_slots(times, factor, first))
     if shots is not None and (shots.cuts or shots.held):
         return Plan("interpolate", *lay(slots, size, shots))
     spans = _whole_gaps(len(slots), factor, size)
@@ -65,14 +70,14 @@ def interpolate(
     return Plan(task="interpolate", slots=slots, windows=windows or arrange(slots, size))
 
 
-def _slots(times: Sequence[Fraction], factor: int) -> Iterator[Slot]:
+def _slots(times: Sequence[Fraction], factor: int, first: int) -> Iterator[Slot]:
     for number, (left, right) in enumerate(pairwise(times)):
         step = (right - left) / factor
-        yield Slot(number * factor, left, number)
+        yield Slot(number * factor, left, first + number)
         for part in range(1, factor):
             yield Slot(number * factor + part, left + part * step, None)
     last = len(times) - 1
-    yield Slot(last * factor, times[last], last)
+    yield Slot(last * factor, times[last], first + last)
 
 
 def _whole_gaps(count: int, factor: int, size: int) -> list[Sequence[int]]:
@@ -83,7 +88,8 @@ def _whole_gaps(count: int, factor: int, size: int) -> list[Sequence[int]]:
     return [range(start, min(start + reach, count - 1) + 1) for start in range(0, count - 1, reach)]
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
+    """Refuse a window that holds no made frame between two given ones."""
     if size < SMALLEST_WINDOW:
         raise ConfigError(
             f"window of {size} slots",
@@ -92,7 +98,8 @@ def _check_size(size: int) -> None:
         )
 
 
-def _check_times(times: Sequence[Fraction]) -> None:
+def check_times(times: Sequence[Fraction]) -> None:
+    """Refuse times with nothing between them, or that do not grow."""
     if len(times) < 2:
         raise TooFewFramesError(
             f"{len(times)} frame{'' if len(times) == 1 else 's'}",
