@@ -17,7 +17,17 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     │   ├── OutputIsInputError
     │   ├── UnwritableError
     │   └── EncoderError
-    ├── WeightsError               weights missing, of another shape, or damaged
+    ├── WeightsError               weights that do not fit, or cannot be written
+    │   ├── MissingWeightsError
+    │   ├── WeightsLayoutError
+    │   ├── DamagedWeightsError
+    │   ├── IncompleteWeightsError
+    │   ├── NoSpaceError
+    │   └── HubError               the Hub does not hand over
+    │       ├── HubOfflineError
+    │       ├── HubUnreachableError
+    │       ├── HubGatedError
+    │       └── HubTokenError
     ├── DeviceError                this machine lacks what was asked for
     ├── MadeFrameError             the model made something that is no picture
     └── ShapeError                 a tensor of the wrong shape at a room's door
@@ -140,9 +150,69 @@ class EncoderError(OutputError):
 
 
 class WeightsError(MardiniError):
-    """Weights missing, of another shape, or damaged."""
+    """Weights that do not fit, or cannot be written."""
 
     code = "weights"
+
+
+class MissingWeightsError(WeightsError):
+    """No weights of this name: no release, no path, no repository or revision."""
+
+    code = "weights-missing"
+
+
+class WeightsLayoutError(WeightsError):
+    """A folder or repository that is not in our form."""
+
+    code = "weights-layout"
+
+
+class DamagedWeightsError(WeightsError):
+    """Files cut short or changed."""
+
+    code = "weights-damaged"
+
+
+class IncompleteWeightsError(WeightsError):
+    """A download that was stopped, and no network to finish it."""
+
+    code = "weights-incomplete"
+
+
+class NoSpaceError(WeightsError):
+    """The disk is too full for a download."""
+
+    code = "no-space"
+
+
+class HubError(WeightsError):
+    """The Hub refuses for a reason of its own."""
+
+    code = "hub"
+
+
+class HubOfflineError(HubError):
+    """Not in the cache, and the network is not to be used."""
+
+    code = "hub-offline"
+
+
+class HubUnreachableError(HubError):
+    """No answer, a broken connection, or a server in trouble."""
+
+    code = "hub-unreachable"
+
+
+class HubGatedError(HubError):
+    """The repository asks everyone to request access first."""
+
+    code = "hub-gated"
+
+
+class HubTokenError(HubError):
+    """The access token is refused, or may not do this."""
+
+    code = "hub-token"
 
 
 class DeviceError(MardiniError):

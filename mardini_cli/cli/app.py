@@ -5,6 +5,7 @@ Signals become exceptions, so that whatever is open closes: no half-made file st
 """
 
 import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -16,6 +17,7 @@ from mardini_cli.cli.evaluate import evaluate
 from mardini_cli.cli.interpolate import interpolate
 from mardini_cli.cli.screen import Screen
 from mardini_cli.cli.train import train
+from mardini_cli.cli.weights import weights
 from mardini_cli.errors import ExitCode, MardiniError
 
 app = typer.Typer(
@@ -30,6 +32,7 @@ app = typer.Typer(
 app.command()(interpolate)
 app.command()(evaluate)
 app.command()(train)
+app.add_typer(weights)
 
 
 def _show_version(wanted: bool) -> None:
@@ -43,7 +46,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _program(
-    version: Annotated[
+    _version: Annotated[
         bool,
         typer.Option(
             "--version",
@@ -52,8 +55,14 @@ def _program(
             help="Show the versions of mardini and of what it stands on, and exit.",
         ),
     ] = False,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Use no network, whatever a command is told to fetch."),
+    ] = False,
 ) -> None:
-    pass
+    if offline:
+        # huggingface-hub reads it as it is imported, which no command has done yet.
+        os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def main() -> None:

@@ -24,7 +24,13 @@ DeviceOpt = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:
 DtypeOpt = Annotated[
     str, typer.Option("--dtype", help="Numbers that the networks run in: auto, fp32, bf16, fp16.")
 ]
-ModelOpt = Annotated[str, typer.Option("--model", help="Weights: a release name, or a folder.")]
+ModelOpt = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="Weights: a release name, a folder, a .safetensors file or hub:ORG/NAME[@REVISION].",
+    ),
+]
 AttentionOpt = Annotated[
     str, typer.Option("--attention", help="Attention kernels: auto, xformers or sdpa.")
 ]

@@ -17,7 +17,21 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from mardini_cli.errors import MardiniError
-from mardini_cli.events import Event, Finished, Measured, Planned, Progress, Trained, Warned
+from mardini_cli.events import (
+    Checked,
+    Event,
+    Fetched,
+    Finished,
+    Located,
+    Measured,
+    Planned,
+    Progress,
+    Pushed,
+    Removed,
+    Trained,
+    Verified,
+    Warned,
+)
 
 LINES_A_JOB = 10
 """Progress lines where there is no terminal: one about every tenth of the frames."""
@@ -69,9 +83,7 @@ class Screen:
             return nullcontext(_Bar())
         return _RichBar(self.err) if _draws(self.err) else nullcontext(_LineBar(self.err))
 
-    def _tell(
-        self, event: Planned | Warned | Finished | Measured | Trained, plan_stream: TextIO
-    ) -> None:
+    def _tell(self, event: Event, plan_stream: TextIO) -> None:
         match event:
             case Planned():
                 if plan_stream is self.out or not self.quiet:
@@ -90,6 +102,12 @@ class Screen:
                 if not self.quiet:
                     self._write(self.err, trained_line(event))
                 self._write_path(event.output)
+            case Fetched():
+                if not self.quiet:
+                    self._write(self.err, fetched_line(event))
+                self._write_path(event.output)
+            case Located() | Verified() | Removed() | Pushed() | Checked():
+                self._write(self.out, visible(result_line(event)))
 
     def _write_path(self, path: Path) -> None:
         self._write(self.out, visible(str(path)) if self.out.isatty() else str(path))
@@ -158,6 +176,45 @@ def measured_line(result: Measured) -> str:
 def trained_line(result: Trained) -> str:
     """What was trained, for eyes."""
     return f"trained {result.steps} steps in {result.elapsed:.1f} s"
+
+
+def fetched_line(result: Fetched) -> str:
+    """What was fetched, for eyes."""
+    return (
+        f"{result.name} at {result.revision[:12]}: {result.files} files, {_mib(result.size)}, "
+        f"every byte checked, in {result.elapsed:.1f} s"
+    )
+
+
+def result_line(result: Located | Verified | Removed | Pushed | Checked) -> str:
+    """What a command was asked for, one line."""
+    match result:
+        case Located(path=None):
+            return f"{result.name}  on the Hub, not here: mardini weights download {result.name}"
+        case Located():
+            at = f"  {result.revision[:12]}" if result.revision else ""
+            size = _mib(result.size)
+            return f"{result.name}  {result.kind}  {result.preset}  {size}{at}  {result.path}"
+        case Verified(size=0):
+            told = "no digests to compare with (format 1)"
+            return f"{result.name}  whole: {result.tensors} tensors fit, {told}  {result.path}"
+        case Verified():
+            compared = f"{_mib(result.size)} compared"
+            return f"{result.name}  whole: {result.tensors} tensors fit, {compared}  {result.path}"
+        case Removed():
+            return f"{result.name}  removed, {_mib(result.size)} free again"
+        case Pushed():
+            door = "private" if result.private else "public"
+            verb = "would send" if result.dry_run else f"{result.revision}: sent"
+            names = ", ".join(result.files)
+            return f"{result.address}  {door}  {verb} {names} ({_mib(result.size)})"
+        case Checked():
+            do = f"; {result.do}" if result.do else ""
+            return f"{result.state:<8} {result.name:<10} {result.found}{do}"
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
 
 
 def _draws(stream: TextIO) -> bool:

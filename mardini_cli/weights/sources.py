@@ -1,0 +1,173 @@
+"""Names of weights, and where they lead.
+
+Room: weights (floor 4). Resolution order of ``--model``, shown by ``mardini weights where NAME``:
+
+    1. ``hub:ORG/NAME[@REVISION]``, and ``hub`` alone, are on the Hub and nowhere else
+    2. a release name: the weights inside the package
+    3. a folder, or a ``.safetensors`` file with its ``config.json`` beside it
+    4. ``ORG/NAME[@REVISION]`` is on the Hub
+
+What is in the Hub's cache is used as it is, without a look at the network;
+``mardini weights download`` looks for something newer. The package's own weights need no network,
+ever.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from mardini_cli.errors import MissingWeightsError, UsageError
+from mardini_cli.weights.layout import CONFIG, HINT, SUFFIX
+
+Kind = Literal["release", "folder", "file", "hub"]
+HUB_VARIABLE = "MARDINI_HUB_REPO"
+"""Environment: the repository that the word ``hub`` stands for. There is no default."""
+PACKAGE = Path(__file__).parents[1]
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REVISION = re.compile(r"[\w./-]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """One line of the release table."""
+
+    about: str
+    digest: str
+    """``layout.digest`` of its files: the revision that is meant, whatever stands there."""
+
+
+RELEASES: Mapping[str, Release] = MappingProxyType(
+    {
+        "mardini-tiny": Release(
+            about="the default: motion latents, windows of 9 frames",
+            digest="f577cfb2535078c3187e06ec7bf4d16a0c15e89e5f5f2461f298c803313fbaa5",
+        ),
+    }
+)
+"""What exists, by name. ``weights/README.md`` has the same table; a test compares them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubName:
+    """A place on the Hub."""
+
+    repo: str
+    """``ORG/NAME``."""
+    revision: str = "main"
+    """Branch, tag or commit."""
+
+    def __str__(self) -> str:
+        return f"hub:{self.repo}@{self.revision}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """Where a name leads."""
+
+    name: str
+    kind: Kind
+    path: Path | None
+    """None: on the Hub, and not in the cache."""
+    hub: HubName | None = None
+    """For kind ``hub``."""
+    revision: str | None = None
+    """The commit in the cache, or the digest of a release."""
+
+
+def releases() -> dict[str, Path]:
+    """Embedded weights by name: those in the package, or the checkout's own."""
+    embedded = PACKAGE / "_weights"
+    root = embedded if embedded.is_dir() else PACKAGE.parent / "weights"
+    return {config.parent.name: config.parent for config in sorted(root.glob(f"*/{CONFIG}"))}
+
+
+def locate(name: str) -> Source:
+    """Say where a name leads, without fetching anything.
+
+    Raises:
+        MissingWeightsError: nowhere.
+        UsageError: a place on the Hub that is misspelt.
+    """
+    if name == "hub" or name.startswith("hub:"):
+        return _on_the_hub(name, _hub_name(name))
+    known = releases()
+    if name in known:
+        told = RELEASES.get(name)
+        return Source(
+            name=name, kind="release", path=known[name], revision=told.digest if told else None
+        )
+    path = Path(name)
+    if path.is_dir():
+        return Source(name=name, kind="folder", path=path)
+    if path.is_file() and path.suffix == SUFFIX:
+        return Source(name=name, kind="file", path=path)
+    if not path.exists() and _REPOSITORY.fullmatch(name.partition("@")[0]):
+        return _on_the_hub(name, _hub_name(f"hub:{name}"))
+    names = ", ".join(known) or "none is embedded"
+    raise MissingWeightsError(
+        f"{name} is no {SUFFIX} file" if path.exists() else f"no weights '{name}'",
+        needed=f"a release ({names}), a path or a place on the Hub",
+        do=HINT,
+    )
+
+
+def find(name: str) -> Path:
+    """Turn ``--model`` into a folder, or into a single file of tensors.
+
+    What is on the Hub and not in its cache is fetched.
+
+    Raises:
+        WeightsError: no such weights, or the Hub does not hand them over.
+    """
+    source = locate(name)
+    if source.path is not None:
+        return source.path
+    assert source.hub is not None
+    from mardini_cli.weights import hub  # late: 0.2 s
+
+    return hub.fetch(source.hub)
+
+
+def _on_the_hub(name: str, place: HubName) -> Source:
+    from mardini_cli.weights import hub  # late: 0.2 s
+
+    cached = hub.cached(place)
+    return Source(
+        name=name,
+        kind="hub",
+        path=cached,
+        hub=place,
+        revision=cached.name if cached else None,
+    )
+
+
+def _hub_name(name: str) -> HubName:
+    """Read ``hub`` and ``hub:ORG/NAME[@REVISION]``."""
+    if name == "hub":
+        return hub_default()
+    repo, at, revision = name.removeprefix("hub:").partition("@")
+    if not _REPOSITORY.fullmatch(repo) or (at and not _REVISION.fullmatch(revision)):
+        raise UsageError(
+            f"'{name}' is no place on the Hub", needed="hub:ORG/NAME[@REVISION]", do="spell it so"
+        )
+    return HubName(repo=repo, revision=revision) if at else HubName(repo=repo)
+
+
+def hub_default() -> HubName:
+    """The place that the word ``hub`` stands for.
+
+    Raises:
+        WeightsError: none is configured.
+    """
+    told = os.environ.get(HUB_VARIABLE, "")
+    if not told:
+        raise MissingWeightsError(
+            f"'hub' without {HUB_VARIABLE}",
+            needed="a repository",
+            do=f"set {HUB_VARIABLE}=ORG/NAME, or write hub:ORG/NAME",
+        )
+    return _hub_name(f"hub:{told.removeprefix('hub:')}")
