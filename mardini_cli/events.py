@@ -121,7 +121,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verified:
+class Intact:
     """Every byte of weights is what it should be."""
 
     name: str
@@ -157,7 +157,7 @@ class Pushed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Checked:
+class Examined:
     """One line of ``mardini doctor``."""
 
     name: str
@@ -177,8 +177,8 @@ Event = (
     | Trained
     | Located
     | Fetched
-    | Verified
+    | Intact
     | Removed
     | Pushed
-    | Checked
+    | Examined
 )

@@ -18,10 +18,11 @@ from typing import Any, Self, TextIO
 
 from mardini_cli.errors import MardiniError
 from mardini_cli.events import (
-    Checked,
     Event,
+    Examined,
     Fetched,
     Finished,
+    Intact,
     Located,
     Measured,
     Planned,
@@ -29,7 +30,6 @@ from mardini_cli.events import (
     Pushed,
     Removed,
     Trained,
-    Verified,
     Warned,
 )
 
@@ -106,7 +106,7 @@ class Screen:
                 if not self.quiet:
                     self._write(self.err, fetched_line(event))
                 self._write_path(event.output)
-            case Located() | Verified() | Removed() | Pushed() | Checked():
+            case Located() | Intact() | Removed() | Pushed() | Examined():
                 self._write(self.out, visible(result_line(event)))
 
     def _write_path(self, path: Path) -> None:
@@ -186,7 +186,7 @@ def fetched_line(result: Fetched) -> str:
     )
 
 
-def result_line(result: Located | Verified | Removed | Pushed | Checked) -> str:
+def result_line(result: Located | Intact | Removed | Pushed | Examined) -> str:
     """What a command was asked for, one line."""
     match result:
         case Located(path=None):
@@ -195,10 +195,10 @@ def result_line(result: Located | Verified | Removed | Pushed | Checked) -> str:
             at = f"  {result.revision[:12]}" if result.revision else ""
             size = _mib(result.size)
             return f"{result.name}  {result.kind}  {result.preset}  {size}{at}  {result.path}"
-        case Verified(size=0):
+        case Intact(size=0):
             told = "no digests to compare with (format 1)"
             return f"{result.name}  whole: {result.tensors} tensors fit, {told}  {result.path}"
-        case Verified():
+        case Intact():
             compared = f"{_mib(result.size)} compared"
             return f"{result.name}  whole: {result.tensors} tensors fit, {compared}  {result.path}"
         case Removed():
@@ -208,7 +208,7 @@ def result_line(result: Located | Verified | Removed | Pushed | Checked) -> str:
             verb = "would send" if result.dry_run else f"{result.revision}: sent"
             names = ", ".join(result.files)
             return f"{result.address}  {door}  {verb} {names} ({_mib(result.size)})"
-        case Checked():
+        case Examined():
             do = f"; {result.do}" if result.do else ""
             return f"{result.state:<8} {result.name:<10} {result.found}{do}"
 

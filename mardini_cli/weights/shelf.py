@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mardini_cli.errors import DamagedWeightsError, UsageError
-from mardini_cli.events import Located, Removed, Verified
+from mardini_cli.events import Intact, Located, Removed
 from mardini_cli.weights import layout
 from mardini_cli.weights.sources import RELEASES, Source, find, locate, releases
 
@@ -48,7 +48,7 @@ def _tensors(path: Path | None) -> tuple[Path, ...]:
     return layout.tensor_files(path) if path else ()
 
 
-def verify(name: str) -> Verified:
+def verify(name: str) -> Intact:
     """Compare every byte with the digests that are known, and every tensor with the config.
 
     Raises:
@@ -70,7 +70,7 @@ def verify(name: str) -> Verified:
     from mardini_cli.weights import reading  # late: it imports torch
 
     tensors = reading.check(path)
-    return Verified(name=name, path=path, size=compared, digest=digest, tensors=tensors)
+    return Intact(name=name, path=path, size=compared, digest=digest, tensors=tensors)
 
 
 def remove(name: str) -> Removed:

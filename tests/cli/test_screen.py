@@ -155,6 +155,12 @@ SCHEMAS = {
     "finished": "duration elapsed event frames made output size",
     "measured": "clips elapsed event output table windows",
     "trained": "elapsed event output steps",
+    "located": "event kind name path preset revision size",
+    "fetched": "elapsed event files name output revision size",
+    "intact": "digest event name path size tensors",
+    "removed": "event name path size",
+    "pushed": "address dry_run event files name private revision size",
+    "examined": "do event found name state",
 }
 
 
