@@ -222,6 +222,24 @@ class SamplerConfig:
             raise ConfigError(f"seed = {self.seed}", needed="0 or more", do="drop the sign")
 
 
+TASK_SAMPLERS: Mapping[str, SamplerConfig] = MappingProxyType(
+    {
+        "interpolate": SamplerConfig(),
+        "animate": SamplerConfig(steps=8, guidance=2.5),
+        "extend": SamplerConfig(),
+        "fill": SamplerConfig(),
+        "keyframes": SamplerConfig(),
+    }
+)
+"""Defaults of each task, for the shipped weights: what measures and looks best with them. Without
+a latent one picture alone does not move; 2.5 is the paper's guidance for it."""
+
+
+def sampler_of(task: str) -> SamplerConfig:
+    """Look up a task's default sampler."""
+    return TASK_SAMPLERS[task]
+
+
 def nano() -> ModelConfig:
     """For tests: under a million parameters, motion latents."""
     return ModelConfig(

@@ -30,6 +30,8 @@ class Planned:
     seed: int
     weights: str
     device: str
+    drawing: str = ""
+    """Every window with its frames, where it was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +90,31 @@ class Trained:
     steps: int
     """Training steps of this call; a run that was stopped before had others."""
     elapsed: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drawn:
+    """A picture or film for eyes stands beside the result."""
+
+    output: Path
+    what: str
+    """What it shows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Joined:
+    """A border between two windows, or between given and made frames, was measured."""
+
+    time: Fraction
+    """Of the later frame, seconds."""
+    step: float
+    """Mean size of the change from the frame before, in [0, 1]."""
+    usual: float
+    """95th percentile of such steps inside the clip itself."""
+    colour: float
+    """Largest change of a channel's mean since the nearest given frame, in [0, 1]."""
+    sharpness: float
+    """Fine detail over that of the nearest given frame; 1 is as sharp."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,4 +208,6 @@ Event = (
     | Removed
     | Pushed
     | Examined
+    | Drawn
+    | Joined
 )

@@ -13,7 +13,10 @@ from typing import Annotated
 
 import typer
 
+from mardini_cli.cli.animate import animate
 from mardini_cli.cli.evaluate import evaluate
+from mardini_cli.cli.extend import extend
+from mardini_cli.cli.fill import fill
 from mardini_cli.cli.interpolate import interpolate
 from mardini_cli.cli.screen import Screen
 from mardini_cli.cli.train import train
@@ -30,6 +33,9 @@ app = typer.Typer(
 )
 
 app.command()(interpolate)
+app.command()(animate)
+app.command()(extend)
+app.command()(fill)
 app.command()(evaluate)
 app.command()(train)
 app.add_typer(weights)

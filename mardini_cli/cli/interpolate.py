@@ -3,101 +3,152 @@
 Room: cli. Knows the api's request and nothing below it.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from mardini_cli import api
 from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
+from mardini_cli.cli.several import follow_all
 from mardini_cli.config import SamplerConfig
-from mardini_cli.errors import ExitCode, MardiniError, UsageError
+from mardini_cli.errors import UsageError
 
 DEFAULTS = api.InterpolateRequest(clip=Path())
 
-ClipsArg = Annotated[list[Path], typer.Argument(metavar="IN", help="Clips, one after another.")]
+KEYFRAMES = api.KeyframesRequest(images=(Path(),))
+
+ClipsArg = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="IN", help="Clips, one after another; or pictures, to go through."),
+]
 FactorOpt = Annotated[
     int,
     typer.Option("--factor", "-f", help="How many times as many frames, 2 to 64."),
 ]
-CodecOpt = Annotated[
+BetweenOpt = Annotated[
+    int, typer.Option("--between", help="Pictures: made frames from each to the next.")
+]
+FrameOpt = Annotated[
+    list[str] | None,
+    typer.Option("--frame", metavar="TIME=PICTURE", help="A picture at a time, seconds. Repeat."),
+]
+RateOpt = Annotated[
+    Fraction,
+    typer.Option("--fps", parser=options.rational, metavar="R", help="Pictures: frames a second."),
+]
+FitOpt = Annotated[
     str | None,
-    typer.Option("--codec", help="h264, vp9 or ffv1 (lossless). Without it: what suits the file."),
+    typer.Option("--fit", metavar="pad|crop", help="Pictures of other sizes: fit them so."),
 ]
-CrfOpt = Annotated[
-    int | None, typer.Option("--crf", help="Quality of the encoder, lower is better.")
-]
+PICTURES = frozenset(
+    [
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".heic",
+        ".exr",
+        ".jp2",
+        ".tga",
+        ".ppm",
+    ]
+)
+"""Inputs with these endings are keyframes, where there are two and more."""
 
 
 def interpolate(
-    clips: ClipsArg,
+    clips: ClipsArg = None,
     factor: FactorOpt = DEFAULTS.factor,
     output: options.OutputOpt = DEFAULTS.output,
+    between: BetweenOpt = KEYFRAMES.between,
+    frame: FrameOpt = None,
+    fps: RateOpt = KEYFRAMES.fps,
+    seconds: options.SecondsOpt = KEYFRAMES.seconds,
+    fit: FitOpt = KEYFRAMES.fit,
+    background: options.BackgroundOpt = KEYFRAMES.background,
     steps: options.StepsOpt = DEFAULTS.sampler.steps,
+    guidance: options.GuidanceOpt = DEFAULTS.sampler.guidance,
     seed: options.SeedOpt = DEFAULTS.sampler.seed,
     device: options.DeviceOpt = DEFAULTS.device,
     dtype: options.DtypeOpt = DEFAULTS.dtype,
     model: options.ModelOpt = DEFAULTS.model,
     attention: options.AttentionOpt = DEFAULTS.attention,
     resolution: options.ResolutionOpt = DEFAULTS.resolution,
-    codec: CodecOpt = DEFAULTS.codec,
-    crf: CrfOpt = DEFAULTS.crf,
+    batch: options.BatchOpt = DEFAULTS.batch,
+    codec: options.CodecOpt = DEFAULTS.codec,
+    crf: options.CrfOpt = DEFAULTS.crf,
     overwrite: options.OverwriteOpt = DEFAULTS.overwrite,
     dry_run: options.DryRunOpt = DEFAULTS.dry_run,
+    show_plan: options.ShowPlanOpt = DEFAULTS.show_plan,
+    range: options.RangeOpt = DEFAULTS.range,
+    preview: options.PreviewOpt = DEFAULTS.preview,
+    compare: options.CompareOpt = DEFAULTS.compare,
     json: options.JsonOpt = False,
     quiet: options.QuietOpt = False,
 ) -> None:
-    """Make the frames between a clip's frames.
+    """Make the frames between a clip's frames, or between pictures.
 
     Every frame of the clip keeps its time and its pixels, sound is copied, and n frames become
     (n - 1) * K + 1. The result stands beside the clip as NAME.xK, unless --output says where.
 
+    Two pictures and more are keyframes: the clip goes through all of them, evenly (--between) or
+    at times of their own (--frame).
+
     Example: mardini interpolate walk.mp4 --factor 4
+
+    Example: mardini interpolate a.png b.png c.png --between 15 --fps 24
     """
-    request = api.InterpolateRequest(
-        clip=clips[0],
-        factor=factor,
+    making = api.MakeRequest(
         output=output,
-        sampler=SamplerConfig(steps=steps, seed=seed),
+        sampler=SamplerConfig(steps=steps, guidance=guidance, seed=seed),
         device=device,
         dtype=dtype,
         model=model,
         attention=attention,
         resolution=resolution,
+        batch=batch,
         codec=codec,
         crf=crf,
         overwrite=overwrite,
         dry_run=dry_run,
+        show_plan=show_plan,
+        range=range,
+        preview=preview,
+        compare=cast("api.Plain | None", compare),
     )
-    _follow([replace(request, clip=clip) for clip in clips], Screen.here(json=json, quiet=quiet))
-
-
-def _follow(requests: Sequence[api.InterpolateRequest], screen: Screen) -> None:
-    """One clip after the other; of several, a failure is told and does not stop the rest."""
-    if len(requests) == 1:
-        screen.follow(api.interpolate(requests[0]), dry_run=requests[0].dry_run)
-        return
-    _check_folder(requests[0].output)
-    failed = 0
-    for request in requests:
-        try:
-            screen.follow(api.interpolate(request), dry_run=request.dry_run)
-        except UsageError:
-            raise  # wrong words are wrong for every clip
-        except MardiniError as error:
-            screen.fail(error)
-            failed += 1
-    if failed:
-        raise typer.Exit(ExitCode.FAILED)
-
-
-def _check_folder(output: Path | None) -> None:
-    if output is not None and not output.is_dir():
-        raise UsageError(
-            f"one output, {output}, for several clips",
-            needed="a folder that is there",
-            do="make it first, or leave --output out",
+    screen = Screen.here(json=json, quiet=quiet)
+    images = tuple(clips or ())
+    if frame or (len(images) > 1 and all(path.suffix.lower() in PICTURES for path in images)):
+        keyframes = api.KeyframesRequest(
+            images=images,
+            at=tuple(map(_timed, frame or ())),
+            between=between,
+            fps=fps,
+            seconds=seconds,
+            fit=cast("api.Fit | None", fit),
+            background=background,
+            **api.making_of(making),
         )
+        screen.follow(api.keyframes(keyframes), dry_run=dry_run)
+        return
+    if not images:
+        raise UsageError("no input", needed="a clip, or pictures", do="name one")
+    request = api.InterpolateRequest(clip=images[0], factor=factor, **api.making_of(making))
+    requests = [replace(request, clip=clip) for clip in images]
+    follow_all(api.interpolate, requests, screen)
+
+
+def _timed(words: str) -> tuple[Fraction, Path]:
+    time, sign, path = words.partition("=")
+    if not (sign and path):
+        raise UsageError(
+            f"--frame {words}", needed="TIME=PICTURE", do="try --frame 0=a.png --frame 2.5=b.png"
+        )
+    return options.rational(time), Path(path)

@@ -4,10 +4,42 @@ Room: cli. A command takes ``steps: StepsOpt = 0`` and says its default itself. 
 nothing are refused where they are used (config, device, weights), not here.
 """
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from mardini_cli.errors import UsageError
+
+
+def rational(text: str | Fraction) -> Fraction:
+    """Read a number such as 24, 0.5 or 24000/1001.
+
+    Raises:
+        UsageError: something else.
+    """
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(
+            f"number '{text}'", needed="such as 24, 0.5 or 24000/1001", do="write digits"
+        ) from error
+
+
+def windows_at_once(text: str | int) -> int | None:
+    """Read ``auto`` (None) or a number.
+
+    Raises:
+        UsageError: something else.
+    """
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(f"batch '{text}'", needed="auto or a number", do="try auto") from error
+
 
 OutputOpt = Annotated[
     Path | None,
@@ -40,6 +72,50 @@ ResolutionOpt = Annotated[
         "--resolution",
         help="Short side at which motion is worked out, pixels. Frames keep the clip's size.",
     ),
+]
+GuidanceOpt = Annotated[
+    float,
+    typer.Option("--guidance", help="Weight of the planning signal when sampling; 1: plain."),
+]
+BatchOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        parser=windows_at_once,
+        metavar="N|auto",
+        help="Windows made at once. It changes no frame.",
+    ),
+]
+CodecOpt = Annotated[
+    str | None,
+    typer.Option("--codec", help="h264, vp9 or ffv1 (lossless). Without it: what suits the file."),
+]
+CrfOpt = Annotated[
+    int | None, typer.Option("--crf", help="Quality of the encoder, lower is better.")
+]
+FramesOpt = Annotated[int | None, typer.Option("--frames", help="How many frames.")]
+SecondsOpt = Annotated[
+    Fraction | None,
+    typer.Option("--seconds", parser=rational, metavar="S", help="How long, instead of --frames."),
+]
+BackgroundOpt = Annotated[
+    str,
+    typer.Option("--background", help="Under transparent pictures: a colour name or #rrggbb."),
+]
+ShowPlanOpt = Annotated[
+    bool, typer.Option("--show-plan", help="Tell every window: what it sees, what it makes.")
+]
+RangeOpt = Annotated[
+    str | None,
+    typer.Option("--range", metavar="A..B", help="Make these seconds of the result alone."),
+]
+PreviewOpt = Annotated[
+    bool,
+    typer.Option("--preview", help="Draw a contact sheet: given frames green, made ones orange."),
+]
+CompareOpt = Annotated[
+    str | None,
+    typer.Option("--compare", metavar="repeat|blend", help="Write a film beside a plain one too."),
 ]
 OverwriteOpt = Annotated[
     bool, typer.Option("--overwrite", help="Replace the result if it stands there already.")

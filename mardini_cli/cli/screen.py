@@ -18,11 +18,13 @@ from typing import Any, Self, TextIO
 
 from mardini_cli.errors import MardiniError
 from mardini_cli.events import (
+    Drawn,
     Event,
     Examined,
     Fetched,
     Finished,
     Intact,
+    Joined,
     Located,
     Measured,
     Planned,
@@ -88,6 +90,8 @@ class Screen:
             case Planned():
                 if plan_stream is self.out or not self.quiet:
                     self._write(plan_stream, visible(plan_line(event)))
+                    if event.drawing:
+                        self._write(plan_stream, event.drawing)
             case Warned():
                 self._write(self.err, f"mardini: warning: {visible(event.message)}")
             case Finished():
@@ -97,6 +101,13 @@ class Screen:
             case Measured():
                 if not self.quiet:
                     self._write(self.err, f"{event.table}\n{measured_line(event)}")
+                self._write_path(event.output)
+            case Joined():
+                if not self.quiet:
+                    self._write(self.err, joined_line(event))
+            case Drawn():
+                if not self.quiet:
+                    self._write(self.err, f"to look at: {event.what}")
                 self._write_path(event.output)
             case Trained():
                 if not self.quiet:
@@ -165,6 +176,14 @@ def finished_line(result: Finished) -> str:
     return (
         f"made {result.made} of {result.frames} frames, {float(result.duration):.2f} s of video, "
         f"{result.size / 1024:.0f} KiB, in {result.elapsed:.1f} s"
+    )
+
+
+def joined_line(join: Joined) -> str:
+    """How a border between windows came out, for eyes."""
+    return (
+        f"join at {float(join.time):.2f} s: step {join.step:.4f} (usual up to {join.usual:.4f}),"
+        f" colour {join.colour:.4f}, sharpness {join.sharpness:.2f}"
     )
 
 

@@ -82,6 +82,8 @@ class ClipInfo:
     """How bright the picture was mastered; high dynamic range only."""
     notices: tuple[str, ...] = field(default=())
     """What a person should know about the file, one line each."""
+    is_film: bool = True
+    """Whether ``path`` is a film whose sound and metadata go along; pictures have none."""
 
     @property
     def end(self) -> Fraction:

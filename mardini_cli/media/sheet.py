@@ -73,6 +73,25 @@ def contact_sheet(
             part.discard()
 
 
+def shrunk(picture: Picture, side: int) -> npt.NDArray[np.uint8]:
+    """Make a thumbnail whose longer side is ``side`` at most."""
+    scale = min(1.0, side / max(picture.shape[:2]))
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return np.asarray(Image.fromarray(_bytes(picture)).resize(size, Image.Resampling.BOX))
+
+
+def framed(picture: Picture, colour: tuple[int, int, int], width: int = 4) -> Picture:
+    """Put a coloured frame around a picture; it grows by ``width`` on each side."""
+    sides = ((width, width), (width, width))
+    return np.stack(
+        [
+            np.pad(_bytes(picture)[..., channel], sides, constant_values=colour[channel])
+            for channel in range(3)
+        ],
+        -1,
+    )
+
+
 def _bytes(picture: Picture) -> npt.NDArray[np.uint8]:
     if picture.dtype == np.uint8:
         return np.ascontiguousarray(picture)

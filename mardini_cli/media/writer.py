@@ -69,7 +69,8 @@ class Writer:
 
     Args:
         output: where the result goes; ``check_output`` has been asked.
-        info: the source: its size, planes, colour, rotation, sound.
+        info: the source: its size, planes, colour, rotation, sound; only those other streams
+            that ``info.streams`` lists go along.
         time_base: seconds a tick; should hold every time exactly (``timing.common_time_base``).
         end: when the last frame ceases to be shown.
         settings: how to encode.
@@ -225,14 +226,19 @@ class Writer:
             format=self._kind.muxer,
             options=self._muxer_options(),
         )
+        if not self._info.is_film:
+            self._stream = self._add_pictures(None)
+            self._container.start_encoding()
+            return
         companions = Companions(self._info, self._container, self._kind)
         self._companions = companions
         companions.add_file_facts()
         pictures = video_stream(companions.source, self._info.path)
+        wanted = {stream.index for stream in self._info.streams}
         for stream in companions.source.streams:  # in the source's order
             if stream.index == pictures.index:
                 self._stream = self._add_pictures(pictures)
-            else:
+            elif stream.index in wanted:
                 companions.add(stream)
         self._container.start_encoding()
         companions.start()
@@ -253,15 +259,16 @@ class Writer:
             options["movie_timescale"] = str(shared_clock([self._base, *bases]))
         return options
 
-    def _add_pictures(self, source: VideoStream) -> VideoStream:
+    def _add_pictures(self, source: VideoStream | None) -> VideoStream:
         assert self._container is not None
         added = self._container.add_stream(ENCODERS[self._codec].name, options=self._options)
         stream = cast("VideoStream", added)  # the stubs do not know encoders by name
         stream.width, stream.height = self._info.width, self._info.height
         stream.pix_fmt = _FINAL.get((self._codec, self._layout.name), self._layout.name)
         stream.time_base = self._base
-        stream.metadata.update(lasting(source.metadata))
-        stream.disposition = source.disposition
+        if source is not None:
+            stream.metadata.update(lasting(source.metadata))
+            stream.disposition = source.disposition
         context = stream.codec_context
         context.time_base = self._base
         context.framerate = self._rate
@@ -331,7 +338,6 @@ class Writer:
 
     def _mux(self, packets: list[Packet[Any]]) -> None:
         assert self._container is not None
-        assert self._companions is not None
         for packet in packets:
             if packet.pts is not None:
                 packet.duration = self._durations.pop(packet.pts, packet.duration)
@@ -342,13 +348,11 @@ class Writer:
 
     def _copy(self, until: Fraction | None) -> None:
         assert self._container is not None
-        assert self._companions is not None
-        for packet in self._companions.until(until):
+        for packet in self._companions.until(until) if self._companions else ():
             self._container.mux_one(packet)
 
     def _finish(self) -> None:
         assert self._container is not None
-        assert self._companions is not None
         if self._held is not None and self._codec in REORDERING:
             self._held[1].pict_type = PictureType.I
         last = self._held
@@ -359,7 +363,8 @@ class Writer:
         self._copy(until=None)
         container, self._container = self._container, None
         container.close()
-        self._companions.close()
+        if self._companions is not None:
+            self._companions.close()
 
     def _stretch(self, last: tuple[int, VideoFrame]) -> None:
         """Make an animated WebP last until its end.

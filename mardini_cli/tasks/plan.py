@@ -147,6 +147,12 @@ class Plan:
         )
         return Plan(self.task, tuple(slots.values()), tuple(windows))
 
+    def moved(self, by: Fraction) -> "Plan":
+        """The same plan, later by so many seconds."""
+        slots = {slot: replace(slot, time=slot.time + by) for slot in self.slots}
+        windows = (Window(tuple(slots[s] for s in w.slots), w.earlier) for w in self.windows)
+        return Plan(self.task, tuple(slots.values()), tuple(windows))
+
     def to_text(self) -> str:
         """The whole plan, one line a frame and one a window; equal plans give equal text."""
         lines = [

@@ -76,7 +76,8 @@ def _rolling(count: int, ready: set[int], size: int, context: int) -> Iterator[S
     first, last = min(ready), max(ready)
     before, after = first, count - 1 - last
     span = last - first + 1
-    if before and after and span + 2 <= size:  # one window on both sides to begin with
+    alone = span <= context and span + 2 <= size
+    if before and after and (alone or span + before + after <= size):  # begin on both sides
         room = size - span
         left = min(before, max(room - after, round(room * before / (before + after)), 1))
         right = min(after, room - left)

@@ -194,7 +194,11 @@ def test_settings_out_of_range_are_refused_with_the_request() -> None:
 
 
 def test_the_names_that_are_promised_are_there() -> None:
-    assert api.__all__ == ["InterpolateRequest", "interpolate", "train"]
+    commands = {"animate", "extend", "fill", "interpolate", "keyframes"}
+
+    assert commands | {"train"} <= set(api.__all__)
+    assert {f"{name.title()}Request" for name in commands} <= set(api.__all__)
+    assert all(hasattr(api, name) for name in api.__all__)
 
 
 def test_importing_the_api_loads_nothing_slow() -> None:

@@ -1,6 +1,5 @@
 """``mardini interpolate``, seen from outside: what it prints, how it ends, what it leaves."""
 
-import inspect
 import json
 import os
 import signal
@@ -16,7 +15,6 @@ from safetensors.torch import load_file, save
 
 from mardini_cli import config, weights
 from mardini_cli.cli import app
-from mardini_cli.cli.interpolate import DEFAULTS, interpolate
 from tests.pipeline.clips import even_times, nano_weights, read_back, write_clip, write_tone
 
 ROOT = Path(__file__).parents[2]
@@ -279,18 +277,3 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(nano: Path, folder:
         "choose another place with -o\n"
     )
     assert [path.name for path in folder.iterdir()] == ["walk.mkv"]
-
-
-def test_flags_have_the_defaults_of_the_api() -> None:
-    """A flag bears its field's name; the sampler's fields are flags of their own."""
-    flags = {
-        name: parameter.default
-        for name, parameter in inspect.signature(interpolate).parameters.items()
-    }
-    request = {field.name: getattr(DEFAULTS, field.name) for field in fields(DEFAULTS)}
-    sampler = request.pop("sampler")
-    del request["clip"], flags["clips"], flags["json"], flags["quiet"]
-
-    assert flags.pop("steps") == sampler.steps
-    assert flags.pop("seed") == sampler.seed
-    assert flags == request

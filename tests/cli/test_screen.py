@@ -12,7 +12,17 @@ import pytest
 
 from mardini_cli.cli.screen import Screen, as_json, visible
 from mardini_cli.errors import TooFewFramesError
-from mardini_cli.events import Event, Finished, Measured, Planned, Progress, Trained, Warned
+from mardini_cli.events import (
+    Drawn,
+    Event,
+    Finished,
+    Joined,
+    Measured,
+    Planned,
+    Progress,
+    Trained,
+    Warned,
+)
 
 PLANNED = Planned(
     source=Path("walk.mp4"),
@@ -43,6 +53,8 @@ MEASURED = Measured(
     output=Path("out/report.md"), clips=2, windows=5, table="| method |", elapsed=4.0
 )
 TRAINED = Trained(output=Path("runs/mine/weights"), steps=120, elapsed=30.0)
+DRAWN = Drawn(output=Path("out/walk.x4.preview.png"), what="preview")
+JOINED = Joined(time=Fraction(1, 2), step=0.01, usual=0.02, colour=0.001, sharpness=0.97)
 JOB: list[Event] = [
     PLANNED,
     WARNED,
@@ -112,6 +124,18 @@ def test_a_measurement_shows_its_table_to_eyes_and_its_report_to_pipes() -> None
     assert text(seen.err).startswith("| method |\n")
 
 
+def test_pictures_to_look_at_are_results_and_joins_are_told_to_eyes() -> None:
+    seen = screen()
+
+    seen.follow(iter([JOINED, DRAWN]))
+
+    assert text(seen.out) == "out/walk.x4.preview.png\n"
+    assert text(seen.err) == (
+        "join at 0.50 s: step 0.0100 (usual up to 0.0200), colour 0.0010, sharpness 0.97\n"
+        "to look at: preview\n"
+    )
+
+
 def test_json_puts_one_object_a_line_on_standard_output_and_nothing_elsewhere() -> None:
     seen = screen(json=True)
 
@@ -144,12 +168,13 @@ def test_an_event_in_json_reads_whole() -> None:
         "seed": 0,
         "weights": "mardini-tiny",
         "device": "cpu",
+        "drawing": "",
     }
 
 
 SCHEMAS = {
-    "planned": "device end event given height made output seed source start steps task weights "
-    "width windows",
+    "planned": "device drawing end event given height made output seed source start steps task "
+    "weights width windows",
     "progress": "done elapsed event total unit",
     "warned": "code event message",
     "finished": "duration elapsed event frames made output size",
@@ -161,6 +186,8 @@ SCHEMAS = {
     "removed": "event name path size",
     "pushed": "address dry_run event files name private revision size",
     "examined": "do event found name state",
+    "drawn": "event output what",
+    "joined": "colour event sharpness step time usual",
 }
 
 
@@ -169,7 +196,9 @@ def test_every_kind_of_event_has_a_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [PLANNED, JOB[2], WARNED, FINISHED, MEASURED, TRAINED], ids=lambda e: type(e).__name__
+    "event",
+    [PLANNED, JOB[2], WARNED, FINISHED, MEASURED, TRAINED, DRAWN, JOINED],
+    ids=lambda e: type(e).__name__,
 )
 def test_a_line_of_json_has_the_keys_of_its_schema_and_plain_values(event: Event) -> None:
     told = json.loads(as_json(event))

@@ -1,0 +1,33 @@
+"""One function per command: a request in, events out.
+
+Room: api (floor 7). Prints nothing and exits nowhere. Light to import: torch and the media
+libraries come in with the first event, so that the command line may read defaults from here.
+"""
+
+from mardini_cli.api.animate import AnimateRequest, animate
+from mardini_cli.api.extend import Audio, Direction, ExtendRequest, extend
+from mardini_cli.api.fill import FillRequest, fill
+from mardini_cli.api.interpolate import InterpolateRequest, interpolate
+from mardini_cli.api.jobs import MakeRequest, Plain, making_of
+from mardini_cli.api.keyframes import Fit, KeyframesRequest, keyframes
+from mardini_cli.api.train import train
+
+__all__ = [
+    "AnimateRequest",
+    "Audio",
+    "Direction",
+    "ExtendRequest",
+    "FillRequest",
+    "Fit",
+    "InterpolateRequest",
+    "KeyframesRequest",
+    "MakeRequest",
+    "Plain",
+    "animate",
+    "extend",
+    "fill",
+    "interpolate",
+    "keyframes",
+    "making_of",
+    "train",
+]

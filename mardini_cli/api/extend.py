@@ -1,0 +1,164 @@
+"""``extend``: a clip in, the same clip with frames after it, before it, or round to its start.
+
+Room: api.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from mardini_cli.api.jobs import (
+    Job,
+    MakeRequest,
+    carry_out,
+    check_making,
+    check_place,
+    check_ticks,
+    choose_tools,
+    output_for,
+)
+from mardini_cli.config import SamplerConfig, sampler_of
+from mardini_cli.errors import ConfigError
+from mardini_cli.events import Event, Joined, Warned
+from mardini_cli.tasks import extend as tasks
+
+if TYPE_CHECKING:
+    from mardini_cli.media.probe import ClipInfo
+    from mardini_cli.tasks.plan import Plan
+
+Direction = Literal["forward", "backward", "both"]
+Audio = Literal["keep", "none"]
+SECONDS = Fraction(1)
+"""How much is made where nothing is said."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExtendRequest(MakeRequest):
+    """Make a clip longer. One field a flag."""
+
+    clip: Path
+    sampler: SamplerConfig = field(default_factory=partial(sampler_of, "extend"))
+    frames: int | None = None
+    """How many to make, on each side that is asked for."""
+    seconds: Fraction | None = None
+    """How much to make, instead of ``frames``; without both, one second."""
+    direction: Direction = "forward"
+    context: int | None = None
+    """Frames that each window keeps of what is before it; None is up to 5 of 17 slots."""
+    loop: bool = False
+    """Make the bridge from the last frame to the first: the clip runs into its own start."""
+    audio: Audio = "keep"
+    """``keep``: sound of the original part, silence for the rest; ``none``: no sound."""
+
+    def __post_init__(self) -> None:
+        check_making(self)
+        for name, value, words in (
+            ("direction", self.direction, get_args(Direction)),
+            ("audio", self.audio, get_args(Audio)),
+        ):
+            if value not in words:
+                raise ConfigError(f"{name} '{value}'", needed=" or ".join(words), do="choose one")
+        if self.frames is not None and self.seconds is not None:
+            raise ConfigError(
+                "both --frames and --seconds", needed="one of them", do="leave one out"
+            )
+        if self.loop and self.direction != "forward":
+            raise ConfigError(
+                f"a loop with --direction {self.direction}",
+                needed="no direction: a bridge goes from the end to the start",
+                do="leave --direction out",
+            )
+
+
+def extend(request: ExtendRequest) -> Generator[Event, None, None]:
+    """Check, plan, make and write; then measure every join.
+
+    Yields:
+        As ``jobs.carry_out``; before its end, ``Joined`` for each window's border, and ``Warned``
+        where a join shows.
+
+    Raises:
+        MardiniError: anything that the user can act on, before or during the work.
+    """
+    job = _preflight(request)
+    yield from carry_out(job)
+    if not (request.dry_run or request.range):
+        yield from _joins(job)
+
+
+def _joins(job: Job) -> Iterator[Event]:
+    from mardini_cli.pipeline.joins import measure
+
+    found = measure(job.output, job.plan)
+    for join in found.joins:
+        yield Joined(
+            time=join.time,
+            step=join.step,
+            usual=found.usual,
+            colour=join.colour,
+            sharpness=join.sharpness,
+        )
+    loud = [join for join in found.joins if join.step > found.usual]
+    if loud:
+        worst = max(loud, key=lambda join: join.step)
+        yield Warned(
+            code="join",
+            message=f"{len(loud)} of {len(found.joins)} joins show: at {float(worst.time):.2f} s"
+            f" the picture steps by {worst.step:.4f}, 19 of 20 steps of the clip are below"
+            f" {found.usual:.4f}",
+        )
+
+
+def _preflight(request: ExtendRequest) -> Job:
+    """Every check that needs no network; decoding the clip for its times comes last."""
+    from mardini_cli.media.door import open_source
+    from mardini_cli.media.probe import probe
+    from mardini_cli.media.source import ClipSource
+
+    open_source(request.clip).close()
+    output = output_for(request, request.clip, "loop" if request.loop else "extended")
+    encode = check_place(request, output, [request.clip])
+    tools = choose_tools(request, encode)
+    info = probe(request.clip)
+    plan = _plan(request, info, tools.config.window)
+    moved = info.times[0] - min(plan.times[0], info.times[0])  # the clip moves to make room
+    plan = plan.moved(moved)
+    check_ticks(output, plan.times)
+    return Job(
+        request=request,
+        source=ClipSource(info),
+        output=output,
+        plan=plan,
+        end=_end(plan, info, moved),
+        tools=tools,
+        info=_taken_over(info, moved, request.audio),
+    )
+
+
+def _plan(request: ExtendRequest, info: ClipInfo, window: int) -> Plan:
+    step = tasks.step_of(info.times, info.last_duration)
+    frames = request.frames
+    if frames is None:
+        frames = max(1, round((request.seconds or SECONDS) / step))
+    if request.loop:
+        return tasks.loop(info.times, info.end, window, frames, request.context)
+    before = frames if request.direction in ("backward", "both") else 0
+    after = frames if request.direction in ("forward", "both") else 0
+    return tasks.extend(info.times, info.end, window, before, after, request.context)
+
+
+def _end(plan: Plan, info: ClipInfo, moved: Fraction) -> Fraction:
+    if not plan.shown[-1].is_made:
+        return info.end + moved
+    return plan.times[-1] + tasks.step_of(info.times, info.last_duration)
+
+
+def _taken_over(info: ClipInfo, moved: Fraction, audio: Audio) -> ClipInfo:
+    """Sound and subtitles move with the clip; unwanted sound stays behind."""
+    streams = tuple(s for s in info.streams if audio == "keep" or s.kind != "audio")
+    return replace(info, origin=info.origin - moved, streams=streams)

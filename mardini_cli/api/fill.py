@@ -1,0 +1,141 @@
+"""``fill``: a clip in, the same clip with its bad frames made anew.
+
+Room: api.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mardini_cli.api.jobs import (
+    Job,
+    MakeRequest,
+    carry_out,
+    check_making,
+    check_place,
+    check_ticks,
+    choose_tools,
+    output_for,
+)
+from mardini_cli.config import SamplerConfig, sampler_of
+from mardini_cli.errors import ConfigError, TooFewFramesError
+from mardini_cli.events import Event, Warned
+from mardini_cli.tasks.fill import dropped, frame_numbers
+from mardini_cli.tasks.fill import fill as plan_filling
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from mardini_cli.media.probe import ClipInfo
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FillRequest(MakeRequest):
+    """Make bad frames anew. One field a flag."""
+
+    clip: Path
+    sampler: SamplerConfig = field(default_factory=partial(sampler_of, "fill"))
+    missing: str | None = None
+    """Frames to make anew: ``12-20,31``, counted from 0."""
+    keep: str | None = None
+    """Frames to keep; all others are made anew."""
+    damaged: str | None = None
+    """``auto`` finds dropped, corrupt, black and frozen frames."""
+
+    def __post_init__(self) -> None:
+        check_making(self)
+        asked = [
+            f"--{name}"
+            for name in ("missing", "keep", "damaged")
+            if getattr(self, name) is not None
+        ]
+        if (
+            not asked
+            or {"--missing", "--keep"} <= set(asked)
+            or {"--keep", "--damaged"} <= set(asked)
+        ):
+            raise ConfigError(
+                " and ".join(asked) or "no frames named",
+                needed="--missing, --keep, or --damaged auto",
+                do="try --damaged auto --dry-run to see what it finds",
+            )
+        if self.damaged not in (None, "auto"):
+            raise ConfigError(f"--damaged {self.damaged}", needed="auto", do="write --damaged auto")
+
+
+def fill(request: FillRequest) -> Generator[Event, None, None]:
+    """Check, look for damage, plan, make and write.
+
+    Yields:
+        ``Warned`` for each kind of damage that was found, then as ``jobs.carry_out``.
+
+    Raises:
+        MardiniError: anything that the user can act on, before or during the work.
+    """
+    from mardini_cli.media.door import open_source
+    from mardini_cli.media.probe import probe
+    from mardini_cli.media.source import ClipSource
+
+    open_source(request.clip).close()
+    output = output_for(request, request.clip, "filled")
+    encode = check_place(request, output, [request.clip])
+    tools = choose_tools(request, encode)
+    info = probe(request.clip)
+    missing = _named(request, len(info.times))
+    holes: list[Fraction] = []
+    if request.damaged:
+        found, holes = _damage(info)
+        for kind, frames in found.items():
+            yield Warned(code="damaged", message=f"{kind}: {_listed(frames)}")
+        if holes:
+            told = ", ".join(f"{float(time):.3f}" for time in holes)
+            yield Warned(code="damaged", message=f"dropped frames at {told} s")
+        missing = missing.union(*found.values())
+    if not missing and not holes:
+        raise TooFewFramesError(
+            f"{request.clip}: no damaged frames found",
+            needed="frames to make anew",
+            do="name them with --missing",
+        )
+    plan = plan_filling(info.times, missing, tools.config.window, holes)
+    check_ticks(output, plan.times)
+    yield from carry_out(
+        Job(
+            request=request,
+            source=ClipSource(info),
+            output=output,
+            plan=plan,
+            end=info.end,
+            tools=tools,
+            info=info,
+        )
+    )
+
+
+def _named(request: FillRequest, count: int) -> frozenset[int]:
+    if request.keep is not None:
+        return frozenset(range(count)) - frame_numbers(request.keep, count, "--keep")
+    if request.missing is not None:
+        return frame_numbers(request.missing, count, "--missing")
+    return frozenset()
+
+
+def _damage(info: ClipInfo) -> tuple[dict[str, list[int]], list[Fraction]]:
+    from mardini_cli.media.damage import find
+
+    return find(info), dropped(info.times)
+
+
+def _listed(frames: list[int]) -> str:
+    """Runs of numbers, as ``--missing`` reads them."""
+    parts: list[list[int]] = []
+    for number in frames:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ",".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)

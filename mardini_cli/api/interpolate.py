@@ -1,0 +1,82 @@
+"""``interpolate``: a clip in, the same clip with more frames out.
+
+Room: api.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mardini_cli.api.jobs import (
+    Job,
+    MakeRequest,
+    carry_out,
+    check_making,
+    check_place,
+    check_ticks,
+    choose_tools,
+    output_for,
+)
+from mardini_cli.errors import TooFewFramesError
+from mardini_cli.events import Event
+from mardini_cli.tasks.interpolate import check_factor
+from mardini_cli.tasks.interpolate import interpolate as plan_interpolation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InterpolateRequest(MakeRequest):
+    """Make the frames between a clip's frames. One field a flag."""
+
+    clip: Path
+    factor: int = 2
+    """How many times as many frames, 2 to 64: n become (n - 1) * factor + 1."""
+
+    def __post_init__(self) -> None:
+        check_factor(self.factor)
+        check_making(self)
+
+
+def interpolate(request: InterpolateRequest) -> Generator[Event, None, None]:
+    """Check, plan, make and write; closing the iterator stops the work and leaves no file.
+
+    Yields:
+        As ``jobs.carry_out``.
+
+    Raises:
+        MardiniError: anything that the user can act on, before or during the work.
+    """
+    yield from carry_out(_preflight(request))
+
+
+def _preflight(request: InterpolateRequest) -> Job:
+    """Every check that needs no network; decoding the clip for its times comes last."""
+    from mardini_cli.media.door import open_source
+    from mardini_cli.media.probe import probe
+    from mardini_cli.media.source import ClipSource
+
+    open_source(request.clip).close()
+    output = output_for(request, request.clip, f"x{request.factor}")
+    encode = check_place(request, output, [request.clip])
+    tools = choose_tools(request, encode)  # from here on torch is needed
+    info = probe(request.clip)
+    _check_frames(request.clip, len(info.times))
+    plan = plan_interpolation(info.times, request.factor, tools.config.window)
+    check_ticks(output, plan.times)
+    return Job(
+        request=request,
+        source=ClipSource(info),
+        output=output,
+        plan=plan,
+        end=info.end,
+        tools=tools,
+        info=info,
+    )
+
+
+def _check_frames(clip: Path, count: int) -> None:
+    if count < 2:
+        raise TooFewFramesError(
+            f"{clip} holds {count} frame{'' if count == 1 else 's'}",
+            needed="at least 2",
+            do="give a clip with something to make frames between",
+        )

@@ -1,0 +1,112 @@
+"""Keyframes: pictures in, a clip out that goes through all of them.
+
+Room: api. On the command line this is ``interpolate`` with pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+from mardini_cli.api.jobs import (
+    Job,
+    MakeRequest,
+    carry_out,
+    check_making,
+    check_place,
+    check_ticks,
+    choose_tools,
+    output_for,
+)
+from mardini_cli.config import SamplerConfig, sampler_of
+from mardini_cli.errors import ConfigError
+from mardini_cli.events import Event
+from mardini_cli.tasks import keyframes as tasks
+
+Fit = Literal["pad", "crop"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyframesRequest(MakeRequest):
+    """Make the clip between pictures. One field a flag."""
+
+    images: tuple[Path, ...] = ()
+    """Pictures with ``between`` made frames from each to the next."""
+    at: tuple[tuple[Fraction, Path], ...] = ()
+    """Pictures at times, seconds, instead of ``images``."""
+    sampler: SamplerConfig = field(default_factory=partial(sampler_of, "keyframes"))
+    between: int = 15
+    """Made frames between two of ``images``."""
+    fps: Fraction = Fraction(24)
+    """Frames a second of the result."""
+    seconds: Fraction | None = None
+    """Length of the result, where it goes on after the last picture of ``at``."""
+    fit: Fit | None = None
+    """How pictures of other sizes are brought to the first one's: pad or crop."""
+    background: str = "black"
+    """Under transparent pictures and beside padded ones: a colour name or #rrggbb."""
+
+    def __post_init__(self) -> None:
+        check_making(self)
+        if bool(self.images) == bool(self.at):
+            raise ConfigError(
+                "pictures with and without times" if self.at else "no pictures",
+                needed="pictures in a row, or each with --frame TIME=PICTURE",
+                do="try: mardini interpolate a.png b.png --between 15",
+            )
+        if self.fit is not None and self.fit not in get_args(Fit):
+            raise ConfigError(f"fit '{self.fit}'", needed="pad or crop", do="choose one")
+
+
+def keyframes(request: KeyframesRequest) -> Generator[Event, None, None]:
+    """Check, plan, make and write.
+
+    Yields:
+        As ``jobs.carry_out``.
+
+    Raises:
+        MardiniError: anything that the user can act on, before or during the work.
+    """
+    yield from carry_out(_preflight(request))
+
+
+def _preflight(request: KeyframesRequest) -> Job:
+    """Every check that needs no network; reading the pictures comes last."""
+    from mardini_cli.media.stills import background_of, stills
+
+    background_of(request.background)
+    timed = sorted(request.at)
+    paths = [path for _, path in timed] or list(request.images)
+    output = output_for(request, paths[0], "keyframes", ".mp4")
+    encode = check_place(request, output, paths)
+    tools = choose_tools(request, encode)
+    window = tools.config.window
+    if timed:
+        times = [time for time, _ in timed]
+        end = None if request.seconds is None else request.seconds - 1 / request.fps
+        plan = tasks.keyframes(times, request.fps, window, end)
+    else:
+        plan = tasks.between(len(paths), request.between, request.fps, window)
+    plan = plan.moved(-min(plan.times[0], Fraction(0)))
+    check_ticks(output, plan.times)
+    given = {slot.given: slot.time for slot in plan.slots if slot.given is not None}
+    source = stills(
+        paths,
+        [given[number] for number in range(len(paths))],
+        1 / request.fps,
+        request.fit,
+        request.background,
+    )
+    return Job(
+        request=request,
+        source=source,
+        output=output,
+        plan=plan,
+        end=plan.times[-1] + 1 / request.fps,
+        tools=tools,
+        info=source.info,
+    )

@@ -1,0 +1,118 @@
+"""``mardini animate``: words to requests, one a picture.
+
+Room: cli. Knows the api's request and nothing below it.
+"""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from mardini_cli import api
+from mardini_cli.cli import options
+from mardini_cli.cli.screen import Screen
+from mardini_cli.cli.several import follow_all
+from mardini_cli.config import SamplerConfig
+
+DEFAULTS = api.AnimateRequest(image=Path())
+
+ImagesArg = Annotated[
+    list[Path], typer.Argument(metavar="PICTURE", help="Pictures, one clip for each.")
+]
+FpsOpt = Annotated[
+    Fraction,
+    typer.Option(
+        "--fps",
+        parser=options.rational,
+        metavar="R",
+        help="Frames a second at which motion is made; the model knows 8.",
+    ),
+]
+SmoothOpt = Annotated[
+    Fraction | None,
+    typer.Option(
+        "--smooth",
+        parser=options.rational,
+        metavar="R",
+        help="Frames a second of the result, a whole multiple of --fps: made between.",
+    ),
+]
+ReferenceOpt = Annotated[
+    str,
+    typer.Option("--reference-at", help="Where the picture stands: first, middle, last or N."),
+]
+LoopOpt = Annotated[bool, typer.Option("--loop", help="Let the clip run into its own start.")]
+VariationsOpt = Annotated[
+    int, typer.Option("--variations", help="So many clips, seeds counting up, and a sheet of all.")
+]
+
+
+def animate(
+    images: ImagesArg,
+    frames: options.FramesOpt = DEFAULTS.frames,
+    seconds: options.SecondsOpt = DEFAULTS.seconds,
+    fps: FpsOpt = DEFAULTS.fps,
+    smooth: SmoothOpt = DEFAULTS.smooth,
+    reference_at: ReferenceOpt = DEFAULTS.reference_at,
+    loop: LoopOpt = DEFAULTS.loop,
+    variations: VariationsOpt = DEFAULTS.variations,
+    background: options.BackgroundOpt = DEFAULTS.background,
+    output: options.OutputOpt = DEFAULTS.output,
+    steps: options.StepsOpt = DEFAULTS.sampler.steps,
+    guidance: options.GuidanceOpt = DEFAULTS.sampler.guidance,
+    seed: options.SeedOpt = DEFAULTS.sampler.seed,
+    device: options.DeviceOpt = DEFAULTS.device,
+    dtype: options.DtypeOpt = DEFAULTS.dtype,
+    model: options.ModelOpt = DEFAULTS.model,
+    attention: options.AttentionOpt = DEFAULTS.attention,
+    resolution: options.ResolutionOpt = DEFAULTS.resolution,
+    batch: options.BatchOpt = DEFAULTS.batch,
+    codec: options.CodecOpt = DEFAULTS.codec,
+    crf: options.CrfOpt = DEFAULTS.crf,
+    overwrite: options.OverwriteOpt = DEFAULTS.overwrite,
+    dry_run: options.DryRunOpt = DEFAULTS.dry_run,
+    show_plan: options.ShowPlanOpt = DEFAULTS.show_plan,
+    range: options.RangeOpt = DEFAULTS.range,
+    preview: options.PreviewOpt = DEFAULTS.preview,
+    compare: options.CompareOpt = DEFAULTS.compare,
+    json: options.JsonOpt = False,
+    quiet: options.QuietOpt = False,
+) -> None:
+    """Make a clip from one picture.
+
+    The picture stands in the clip as it is; all other frames are made. Without --frames or
+    --seconds: as many as the model sees at once.
+
+    Example: mardini animate boat.jpg --seconds 2 --smooth 24
+    """
+    request = api.AnimateRequest(
+        image=images[0],
+        frames=frames,
+        seconds=seconds,
+        fps=fps,
+        smooth=smooth,
+        reference_at=reference_at,
+        loop=loop,
+        variations=variations,
+        background=background,
+        output=output,
+        sampler=SamplerConfig(steps=steps, guidance=guidance, seed=seed),
+        device=device,
+        dtype=dtype,
+        model=model,
+        attention=attention,
+        resolution=resolution,
+        batch=batch,
+        codec=codec,
+        crf=crf,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        show_plan=show_plan,
+        range=range,
+        preview=preview,
+        compare=cast("api.Plain | None", compare),
+    )
+    requests = [replace(request, image=image) for image in images]
+    follow_all(api.animate, requests, Screen.here(json=json, quiet=quiet))

@@ -1,0 +1,99 @@
+"""``mardini extend``: words to requests, one a clip.
+
+Room: cli. Knows the api's request and nothing below it.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from mardini_cli import api
+from mardini_cli.cli import options
+from mardini_cli.cli.screen import Screen
+from mardini_cli.cli.several import follow_all
+from mardini_cli.config import SamplerConfig
+
+DEFAULTS = api.ExtendRequest(clip=Path())
+
+ClipsArg = Annotated[list[Path], typer.Argument(metavar="IN", help="Clips, one after another.")]
+DirectionOpt = Annotated[
+    str, typer.Option("--direction", help="Where frames are made: forward, backward or both.")
+]
+ContextOpt = Annotated[
+    int | None,
+    typer.Option("--context", help="Frames that each window keeps of what is before it."),
+]
+LoopOpt = Annotated[
+    bool, typer.Option("--loop", help="Make the bridge from the last frame to the first.")
+]
+AudioOpt = Annotated[
+    str,
+    typer.Option("--audio", help="keep: sound of the original part, then silence; loop; none."),
+]
+
+
+def extend(
+    clips: ClipsArg,
+    frames: options.FramesOpt = DEFAULTS.frames,
+    seconds: options.SecondsOpt = DEFAULTS.seconds,
+    direction: DirectionOpt = DEFAULTS.direction,
+    context: ContextOpt = DEFAULTS.context,
+    loop: LoopOpt = DEFAULTS.loop,
+    audio: AudioOpt = DEFAULTS.audio,
+    output: options.OutputOpt = DEFAULTS.output,
+    steps: options.StepsOpt = DEFAULTS.sampler.steps,
+    guidance: options.GuidanceOpt = DEFAULTS.sampler.guidance,
+    seed: options.SeedOpt = DEFAULTS.sampler.seed,
+    device: options.DeviceOpt = DEFAULTS.device,
+    dtype: options.DtypeOpt = DEFAULTS.dtype,
+    model: options.ModelOpt = DEFAULTS.model,
+    attention: options.AttentionOpt = DEFAULTS.attention,
+    resolution: options.ResolutionOpt = DEFAULTS.resolution,
+    batch: options.BatchOpt = DEFAULTS.batch,
+    codec: options.CodecOpt = DEFAULTS.codec,
+    crf: options.CrfOpt = DEFAULTS.crf,
+    overwrite: options.OverwriteOpt = DEFAULTS.overwrite,
+    dry_run: options.DryRunOpt = DEFAULTS.dry_run,
+    show_plan: options.ShowPlanOpt = DEFAULTS.show_plan,
+    range: options.RangeOpt = DEFAULTS.range,
+    preview: options.PreviewOpt = DEFAULTS.preview,
+    compare: options.CompareOpt = DEFAULTS.compare,
+    json: options.JsonOpt = False,
+    quiet: options.QuietOpt = False,
+) -> None:
+    """Make a clip longer: after its end, before its start, or round to its start.
+
+    The clip's own frames keep their pixels, its sound moves with them. Windows roll on: each sees
+    the last frames of the one before. Every join is measured, and told where it shows.
+
+    Example: mardini extend walk.mp4 --seconds 2 --direction both
+    """
+    request = api.ExtendRequest(
+        clip=clips[0],
+        frames=frames,
+        seconds=seconds,
+        direction=cast("api.Direction", direction),
+        context=context,
+        loop=loop,
+        audio=cast("api.Audio", audio),
+        output=output,
+        sampler=SamplerConfig(steps=steps, guidance=guidance, seed=seed),
+        device=device,
+        dtype=dtype,
+        model=model,
+        attention=attention,
+        resolution=resolution,
+        batch=batch,
+        codec=codec,
+        crf=crf,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        show_plan=show_plan,
+        range=range,
+        preview=preview,
+        compare=cast("api.Plain | None", compare),
+    )
+    requests = [replace(request, clip=clip) for clip in clips]
+    follow_all(api.extend, requests, Screen.here(json=json, quiet=quiet))

@@ -1,0 +1,89 @@
+"""``mardini fill``: words to a request.
+
+Room: cli. Knows the api's request and nothing below it.
+"""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from mardini_cli import api
+from mardini_cli.cli import options
+from mardini_cli.cli.screen import Screen
+from mardini_cli.config import SamplerConfig
+
+DEFAULTS = api.FillRequest(clip=Path(), damaged="auto")
+
+ClipArg = Annotated[Path, typer.Argument(metavar="IN", help="A clip.")]
+MissingOpt = Annotated[
+    str | None,
+    typer.Option("--missing", metavar="12-20,31", help="Frames to make anew, counted from 0."),
+]
+KeepOpt = Annotated[
+    str | None,
+    typer.Option("--keep", metavar="0,8,16", help="Frames to keep; all others are made anew."),
+]
+DamagedOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--damaged", metavar="auto", help="Find dropped, corrupt, black and frozen frames."
+    ),
+]
+
+
+def fill(
+    clip: ClipArg,
+    missing: MissingOpt = None,
+    keep: KeepOpt = None,
+    damaged: DamagedOpt = None,
+    output: options.OutputOpt = DEFAULTS.output,
+    steps: options.StepsOpt = DEFAULTS.sampler.steps,
+    guidance: options.GuidanceOpt = DEFAULTS.sampler.guidance,
+    seed: options.SeedOpt = DEFAULTS.sampler.seed,
+    device: options.DeviceOpt = DEFAULTS.device,
+    dtype: options.DtypeOpt = DEFAULTS.dtype,
+    model: options.ModelOpt = DEFAULTS.model,
+    attention: options.AttentionOpt = DEFAULTS.attention,
+    resolution: options.ResolutionOpt = DEFAULTS.resolution,
+    batch: options.BatchOpt = DEFAULTS.batch,
+    codec: options.CodecOpt = DEFAULTS.codec,
+    crf: options.CrfOpt = DEFAULTS.crf,
+    overwrite: options.OverwriteOpt = DEFAULTS.overwrite,
+    dry_run: options.DryRunOpt = DEFAULTS.dry_run,
+    show_plan: options.ShowPlanOpt = DEFAULTS.show_plan,
+    range: options.RangeOpt = DEFAULTS.range,
+    preview: options.PreviewOpt = DEFAULTS.preview,
+    compare: options.CompareOpt = DEFAULTS.compare,
+    json: options.JsonOpt = False,
+    quiet: options.QuietOpt = False,
+) -> None:
+    """Make bad frames of a clip anew, from the good ones around them.
+
+    All other frames keep their pixels. What --damaged auto finds is told before the work begins.
+
+    Example: mardini fill walk.mp4 --missing 12-20,31
+    """
+    request = api.FillRequest(
+        clip=clip,
+        missing=missing,
+        keep=keep,
+        damaged=damaged,
+        output=output,
+        sampler=SamplerConfig(steps=steps, guidance=guidance, seed=seed),
+        device=device,
+        dtype=dtype,
+        model=model,
+        attention=attention,
+        resolution=resolution,
+        batch=batch,
+        codec=codec,
+        crf=crf,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        show_plan=show_plan,
+        range=range,
+        preview=preview,
+        compare=cast("api.Plain | None", compare),
+    )
+    Screen.here(json=json, quiet=quiet).follow(api.fill(request), dry_run=dry_run)

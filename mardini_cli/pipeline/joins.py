@@ -1,0 +1,110 @@
+"""Joins of a clip that was made longer: measured in the finished file.
+
+Room: pipeline. A join is the border between two frames of which a window made one and did not
+make the other. Its step, its change of colour and of sharpness are set against what the given
+frames do among themselves.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mardini_cli.media.probe import probe
+from mardini_cli.media.reader import read, rgb
+from mardini_cli.tasks.plan import Plan
+
+SIDE = 96
+"""Short side at which frames are compared, pixels: noise and codec do not count."""
+USUAL = 95
+"""Percentile of the given frames' own steps that a join should not exceed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Join:
+    """One border."""
+
+    time: Fraction
+    """Of the later frame, seconds."""
+    step: float
+    """Mean size of the change from the frame before, in [0, 1]."""
+    colour: float
+    """Largest change of a channel's mean since the nearest given frame, in [0, 1]."""
+    sharpness: float
+    """Fine detail of the made side over that of the nearest given frame; 1 is as sharp."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Joins:
+    """All borders of a clip, and what is usual in it."""
+
+    joins: tuple[Join, ...]
+    usual: float
+    """95th percentile of the steps between given frames."""
+    steps: tuple[float, ...]
+    """Of every frame from the one before; empty for the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A frame in brief."""
+
+    small: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    detail: float
+
+
+def borders(plan: Plan) -> list[int]:
+    """Places in the output whose frame and the one before come from different hands."""
+    hand = {slot.index: n for n, window in enumerate(plan.windows) for slot in window.made}
+    made_by = [hand.get(slot.index) for slot in plan.shown]
+    return [n for n, (left, right) in enumerate(pairwise(made_by), start=1) if left != right]
+
+
+def measure(clip: Path, plan: Plan) -> Joins:
+    """Read a finished clip, and measure its joins.
+
+    Args:
+        clip: what was written for the plan.
+        plan: of which each shown slot is a frame of the clip.
+    """
+    info = probe(clip)
+    seen = [_brief(rgb(frame, info)) for frame in read(info)]
+    steps = [_step(left, right) for left, right in pairwise(seen)]
+    shown = plan.shown
+    own = [
+        step
+        for step, (left, right) in zip(steps, pairwise(shown), strict=True)
+        if not (left.is_made or right.is_made)
+    ]
+    given = [place for place, slot in enumerate(shown) if not slot.is_made]
+    found = []
+    for place in borders(plan):
+        made = place if shown[place].is_made else place - 1
+        near = seen[min(given, key=lambda other: abs(other - made))]
+        found.append(
+            Join(
+                time=shown[place].time,
+                step=steps[place - 1],
+                colour=float(np.abs(seen[made].mean - near.mean).max()),
+                sharpness=seen[made].detail / max(near.detail, 1e-6),
+            )
+        )
+    usual = float(np.percentile(own, USUAL)) if own else float("inf")
+    return Joins(joins=tuple(found), usual=usual, steps=tuple(steps))
+
+
+def _brief(picture: NDArray[np.float32]) -> _Seen:
+    luma = picture.mean(-1)
+    detail = float(np.abs(np.diff(luma, axis=0)).mean() + np.abs(np.diff(luma, axis=1)).mean())
+    every = max(1, min(picture.shape[:2]) // SIDE)
+    rows, columns = (side // every * every for side in picture.shape[:2])
+    cells = picture[:rows, :columns].reshape(rows // every, every, columns // every, every, 3)
+    return _Seen(cells.mean((1, 3)), picture.mean((0, 1)), detail)
+
+
+def _step(left: _Seen, right: _Seen) -> float:
+    return float(np.abs(left.small - right.small).mean())
