@@ -7,12 +7,14 @@ holds one packet at a time.
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
 import io
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import AttachmentStream, Disposition, Stream
@@ -20,7 +22,11 @@ from av.stream import AttachmentStream, Disposition, Stream
 from mardini_cli.media.containers import KINDS, FileKind
 from mardini_cli.media.door import open_source
 from mardini_cli.media.probe import ClipInfo
-from mardini_cli.media.timing import ticks
+from mardini_cli.media.stretching import Stretched
+from mardini_cli.media.timing import known, ticks
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # there for type checkers only
 
 # Facts about the source file that would be lies about the result.
 _STALE = frozenset(
@@ -60,12 +66,14 @@ class Companions:
         self._data_streams = 0
         self._unhidden = 0
         self._origin = info.origin
+        self._passage = info.passage
         self._output = output
         self._kind = kind
         self._source: InputContainer = open_source(info.path)
         self._copies: dict[int, Stream] = {}
         self._packets: Iterator[Packet[Any]] = iter(())
-        self._waiting: Packet[Any] | None = None
+        self._stretched: dict[int, Stretched] = {}
+        self._ready: deque[Packet[Any]] = deque()
 
     @property
     def notices(self) -> list[str]:
@@ -90,9 +98,23 @@ class Companions:
         if self._kind.animation:
             return
         self._output.metadata.update(lasting(self._source.metadata))
-        chapters = self._source.chapters()
+        chapters = [
+            moved for chapter in self._source.chapters() if (moved := self._chapter(chapter))
+        ]
         if chapters:
             self._output.set_chapters(chapters)
+
+    def _chapter(self, chapter: Chapter) -> Chapter | None:
+        """A chapter on the result's clock; nothing if it lies outside the passage."""
+        if self._passage.is_whole:
+            return chapter
+        base = known(chapter["time_base"])
+        assert base is not None  # FFmpeg's chapters have a clock
+        start, end = chapter["start"] * base, chapter["end"] * base
+        if not self._passage.holds(start, end):
+            return None
+        moved = [max(ticks(self._passage.moved(time), base), 0) for time in (start, end)]
+        return {**chapter, "start": moved[0], "end": moved[1]}
 
     def add(self, stream: Stream) -> None:
         """Take a stream into the result, or say in ``notices`` why not."""
@@ -100,6 +122,10 @@ class Companions:
             self._attach(stream)
         elif stream.type == "data":
             self._data_streams += 1
+        elif stream.type == "audio" and self._passage.sound == "drop":
+            self._notices.append(f"left out: {_name(stream)}, as asked or for the sake of its time")
+        elif stream.type == "audio" and self._passage.sound == "stretch":
+            self._stretch(stream)
         elif stream.type not in ("audio", "subtitle") or not holds(self._kind, stream):
             self._notices.append(self._left_out(stream))
         else:
@@ -110,35 +136,66 @@ class Companions:
 
     def start(self) -> None:
         """Begin to read. Call after the last ``add``."""
-        if self._copies:
-            self._packets = self._source.demux(*(self._source.streams[i] for i in self._copies))
-            self._waiting = self._next()
+        wanted = (*self._copies, *self._stretched)
+        if wanted:
+            self._packets = self._source.demux(*(self._source.streams[i] for i in sorted(wanted)))
+            self._fill()
 
     def until(self, time: Fraction | None) -> Iterator[Packet[Any]]:
         """Yield the packets that belong before a time, or all that are left."""
-        while self._waiting is not None:
-            packet = self._waiting
+        while self._ready:
+            packet = self._ready[0]
             at = packet.pts if packet.dts is None else packet.dts
-            base = Fraction(packet.time_base)
-            shift = ticks(self._origin, base)
-            if time is not None and at is not None and (at - shift) * base > time:
+            if time is not None and at is not None and at * Fraction(packet.time_base) > time:
                 return
-            self._waiting = self._next()
-            yield self._readdressed(packet, shift)
+            self._ready.popleft()
+            self._fill()
+            yield packet
 
     def close(self) -> None:
         """Close the source."""
         self._source.close()
 
-    def _next(self) -> Packet[Any] | None:
+    def _stretch(self, stream: Stream) -> None:
+        if self._kind.animation:
+            self._notices.append(self._left_out(stream))
+            return
+        assert isinstance(stream, AudioStream)
+        track = Stretched(stream, self._output, self._passage, self._origin)
+        track.stream.metadata.update(lasting(stream.metadata))
+        track.stream.disposition = stream.disposition
+        self._stretched[stream.index] = track
+
+    def _fill(self) -> None:
+        """Read until a packet is ready, or to the end."""
         try:
-            for packet in self._packets:
-                # By size, not by dts: Matroska's packets may have no dts; empty ones end a stream.
-                if packet.size and not self._is_hidden(packet):
-                    return packet
+            while not self._ready and (packet := next(self._packets, None)) is not None:
+                self._ready.extend(self._taken(packet))
         except av.error.FFmpegError:
             self._notices.append("the sound breaks off where the file is damaged")
-        return None
+            self._packets = iter(())
+        if not self._ready:
+            for track in self._stretched.values():
+                self._ready.extend(track.packets(None))
+            self._stretched = {}
+
+    def _taken(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
+        """What becomes of a packet of the source."""
+        # By size, not by dts: Matroska's packets may have no dts; empty ones end a stream.
+        if not packet.size or not self._is_inside(packet):
+            return
+        if packet.stream_index in self._stretched:
+            yield from self._stretched[packet.stream_index].packets(packet)
+        elif not self._is_hidden(packet):
+            yield self._readdressed(packet)
+
+    def _is_inside(self, packet: Packet[Any]) -> bool:
+        at = packet.pts if packet.pts is not None else packet.dts
+        if self._passage.start is None or at is None:
+            return True
+        base = Fraction(packet.time_base)
+        start = at * base - self._origin
+        return self._passage.holds(start, start + (packet.duration or 0) * base)
 
     def _is_hidden(self, packet: Packet[Any]) -> bool:
         """Whether an edit list hides a packet that this container would let be heard.
@@ -151,12 +208,21 @@ class Companions:
         self._unhidden += hidden
         return hidden
 
-    def _readdressed(self, packet: Packet[Any], shift: int) -> Packet[Any]:
+    def _readdressed(self, packet: Packet[Any]) -> Packet[Any]:
         packet.stream = self._copies[packet.stream_index]
-        if shift:
-            packet.pts = None if packet.pts is None else packet.pts - shift
-            packet.dts = None if packet.dts is None else packet.dts - shift
+        if self._origin or not self._passage.is_whole:
+            base = Fraction(packet.time_base)
+            packet.pts, packet.dts = self._moved(packet.pts, base), self._moved(packet.dts, base)
+            if packet.duration:
+                packet.duration = ticks(packet.duration * self._passage.slowness, Fraction(1))
         return packet
+
+    def _moved(self, at: int | None, base: Fraction) -> int | None:
+        if at is None:
+            return None
+        if self._passage.slowness == 1:  # whole ticks: gaps between packets stay as they are
+            return at - ticks(self._origin + self._passage.anchor - self._passage.at, base)
+        return ticks(self._passage.moved(at * base - self._origin), base)
 
     def _attach(self, stream: AttachmentStream) -> None:
         if self._kind.muxer != "matroska":

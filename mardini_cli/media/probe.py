@@ -24,6 +24,7 @@ from mardini_cli.media.colour import Colour
 from mardini_cli.media.decoding import Decoding, video_stream
 from mardini_cli.media.door import Doing, open_source, translated
 from mardini_cli.media.light import Light, light_of
+from mardini_cli.media.passage import Passage
 from mardini_cli.media.planes import is_transparent
 from mardini_cli.media.timing import gaps, is_even, known, mean_rate, typical_gap
 
@@ -80,6 +81,8 @@ class ClipInfo:
     """Whether any pixel of any frame is less than opaque."""
     light: Light = field(default_factory=Light)
     """How bright the picture was mastered; high dynamic range only."""
+    passage: Passage = field(default_factory=Passage)
+    """What of the streams beside the pictures a result takes over."""
     notices: tuple[str, ...] = field(default=())
     """What a person should know about the file, one line each."""
     is_film: bool = True

@@ -1,0 +1,46 @@
+"""Which stretch of a file a result takes over, and how its clock runs there.
+
+Room: media (floor 2). Arithmetic on times alone.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+Sound = Literal["copy", "drop", "stretch"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passage:
+    """The stretch, in the source's time, and the result's time of its anchor, seconds.
+
+    The pictures follow the plan; this is for everything beside them.
+    """
+
+    start: Fraction | None = None
+    """What ends before it stays out; nothing takes all."""
+    end: Fraction | None = None
+    """What begins here or later stays out."""
+    anchor: Fraction = Fraction(0)
+    """A time of the source..."""
+    at: Fraction = Fraction(0)
+    """...and when the result shows it."""
+    slowness: Fraction = Fraction(1)
+    """Seconds of the result for one of the source."""
+    sound: Sound = "copy"
+    """Whether sound is copied, left out, or played slower at its own pitch."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the source goes along on its own clock."""
+        return self == Passage()
+
+    def moved(self, time: Fraction) -> Fraction:
+        """When the result shows a time of the source."""
+        return self.at + (time - self.anchor) * self.slowness
+
+    def holds(self, start: Fraction, end: Fraction) -> bool:
+        """Whether something from ``start`` to ``end`` of the source belongs to the stretch."""
+        if self.end is not None and start >= self.end:
+            return False
+        return self.start is None or end > self.start or start >= self.start
