@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from mardini_cli.cli.animate import animate
+from mardini_cli.cli.doctor import doctor
 from mardini_cli.cli.evaluate import evaluate
 from mardini_cli.cli.extend import extend
 from mardini_cli.cli.fill import fill
@@ -27,7 +28,6 @@ app = typer.Typer(
     name="mardini",
     help="Make the video frames that are missing.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks are not for users
     rich_markup_mode=None,  # boxes vary with the width of the terminal
 )
@@ -38,6 +38,7 @@ app.command()(extend)
 app.command()(fill)
 app.command()(evaluate)
 app.command()(train)
+app.command()(doctor)
 app.add_typer(weights)
 
 

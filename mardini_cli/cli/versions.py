@@ -8,6 +8,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 import av
+import av.codec.codec
 import torch
 
 import mardini_cli
@@ -25,6 +26,15 @@ def lines() -> list[str]:
         f"ffmpeg {_ffmpeg()}",
         f"opencv {_installed('opencv-python-headless') or 'not installed'}",
     ]
+
+
+def encodes(name: str) -> bool:
+    """Whether this FFmpeg has an encoder of that name."""
+    try:
+        av.Codec(name, "w")
+    except av.codec.codec.UnknownCodecError:
+        return False
+    return True
 
 
 def _cuda() -> str:

@@ -116,9 +116,7 @@ def _packed(q: Tensor, k: Tensor, v: Tensor, groups: Groups, backend: Backend) -
             needed=f"{len(q)} and {len(k)}, as packed",
             do="give the length of every set",
         )
-    kernel: Kernel = (
-        _packed_kernel(q.device, q.dtype, q.shape[-1]) if backend == "auto" else backend
-    )
+    kernel: Kernel = packed_kernel(q.device, q.dtype, q.shape[-1]) if backend == "auto" else backend
     if kernel == "xformers":
         return _xformers(q, k, v, groups)
     return _varlen(q, k, v, groups) if kernel == "varlen" else _set_by_set(q, k, v, groups)
@@ -168,8 +166,8 @@ def _varlen(q: Tensor, k: Tensor, v: Tensor, groups: Groups) -> Tensor:
     return out
 
 
-def _packed_kernel(device: torch.device, dtype: torch.dtype, channels: int) -> Kernel:
-    """Choose the kernel for packed sets by what runs."""
+def packed_kernel(device: torch.device, dtype: torch.dtype, channels: int) -> Kernel:
+    """Choose the kernel for packed sets by what runs: what ``auto`` takes."""
     if device.type != "cuda":
         return "sdpa"
     if not _xformers_trouble(device, dtype, channels):

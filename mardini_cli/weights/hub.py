@@ -84,6 +84,31 @@ class _File:
     """For large files."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """How this machine stands to the Hub."""
+
+    cache: Path
+    size: int
+    """Bytes of weights in our form that the cache holds."""
+    endpoint: str
+    offline: bool
+    token: bool
+    """Whether there is one; never which."""
+
+
+def state() -> State:
+    """Look at the cache and the settings; no network."""
+    folders = [folder for _, folder in listed()]
+    return State(
+        cache=Path(constants.HF_HUB_CACHE),
+        size=sum(_size(file) for folder in folders for file in layout.tensor_files(folder)),
+        endpoint=constants.ENDPOINT,
+        offline=is_offline_mode(),
+        token=bool(get_token()),
+    )
+
+
 def cached(place: HubName) -> Path | None:
     """The folder in the cache, if all that is needed is there; no look at the network."""
     folder = _cached_config(place)
