@@ -195,6 +195,31 @@ class Examined:
     """What to do about it; empty if nothing."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One thing that was promised of a result, and what was found."""
+
+    name: str
+    passed: bool
+    found: str
+    needed: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verified:
+    """A result was compared with its source."""
+
+    source: Path
+    output: Path
+    passed: bool
+    checks: tuple[Check, ...]
+    frames: int
+    """Frames of the result."""
+    psnr: tuple[float | None, ...]
+    """Mean over the given frames, a plane each, dB; None where all are equal."""
+    elapsed: float
+
+
 Event = (
     Planned
     | Progress
@@ -210,4 +235,5 @@ Event = (
     | Examined
     | Drawn
     | Joined
+    | Verified
 )

@@ -32,6 +32,7 @@ from mardini_cli.events import (
     Pushed,
     Removed,
     Trained,
+    Verified,
     Warned,
 )
 
@@ -62,7 +63,7 @@ class Screen:
 
         Args:
             events: what ``api`` yields; its errors and interrupts pass through.
-            dry_run: the plan itself is the result.
+            dry_run: the plan itself is the result; or the table of what was verified.
         """
         with self._bar() as bar:
             for event in events:
@@ -119,6 +120,11 @@ class Screen:
                 self._write_path(event.output)
             case Located() | Intact() | Removed() | Pushed() | Examined():
                 self._write(self.out, visible(result_line(event)))
+            case Verified():
+                if plan_stream is self.out:
+                    self._write(self.out, verified_text(event))
+                elif not self.quiet:
+                    self._write(self.err, verified_line(event))
 
     def _write_path(self, path: Path) -> None:
         self._write(self.out, visible(str(path)) if self.out.isatty() else str(path))
@@ -158,6 +164,10 @@ def _error_fields(error: MardiniError) -> dict[str, str]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Fraction):
         return f"{value.numerator}/{value.denominator}"
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return str(value) if isinstance(value, Path) else value
 
 
@@ -190,6 +200,25 @@ def joined_line(join: Joined) -> str:
 def measured_line(result: Measured) -> str:
     """What was measured, for eyes."""
     return f"measured {result.windows} windows of {result.clips} clips in {result.elapsed:.1f} s"
+
+
+def verified_line(result: Verified) -> str:
+    """What was proved, in short."""
+    failed = sum(not check.passed for check in result.checks)
+    count = len(result.checks)
+    verdict = f"{failed} of {count} checks failed" if failed else f"all {count} checks hold"
+    return f"verified {result.frames} frames in {result.elapsed:.1f} s: {verdict}"
+
+
+def verified_text(result: Verified) -> str:
+    """What was proved, a line a check: what was found, and what was needed where it failed."""
+    width = max(len(check.name) for check in result.checks)
+    lines = [
+        f"{'ok  ' if check.passed else 'FAIL'}  {check.name:{width}}  {visible(check.found)}"
+        + ("" if check.passed else f"; needs {visible(check.needed)}")
+        for check in result.checks
+    ]
+    return "\n".join([*lines, verified_line(result)])
 
 
 def trained_line(result: Trained) -> str:

@@ -253,7 +253,12 @@ def _could_go(kind: FileKind, stream: Stream) -> bool:
 
 def holds(kind: FileKind, stream: Stream) -> bool:
     """Whether a container takes a stream as it is: tried out in memory."""
-    trial = av.open(io.BytesIO(), "w", format=kind.muxer)
+    return holds_in(kind.muxer, stream)
+
+
+def holds_in(name: str, stream: Stream) -> bool:
+    """The same for a muxer by FFmpeg's name."""
+    trial = av.open(io.BytesIO(), "w", format=name)
     try:
         trial.add_stream_from_template(stream)
         trial.start_encoding()

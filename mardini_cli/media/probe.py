@@ -8,6 +8,7 @@ ones do not, frames of an edit list's lead-in do not, some formats store no time
 two packets for a frame. Leaving out the deblocking filter saves nothing (measured).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +29,7 @@ from mardini_cli.media.passage import Passage
 from mardini_cli.media.planes import is_transparent
 from mardini_cli.media.timing import gaps, is_even, known, mean_rate, typical_gap
 
+Watch = Callable[[Fraction, VideoFrame], object]
 UNSPECIFIED = 2  # FFmpeg's code for matrix, primaries and transfer that the file does not tell
 
 
@@ -105,11 +107,12 @@ class ClipInfo:
         return size[::-1] if self.quarter_turns % 2 else size
 
 
-def probe(path: Path) -> ClipInfo:
+def probe(path: Path, watch: Watch | None = None) -> ClipInfo:
     """Read what a clip holds, by decoding it once.
 
     Args:
         path: a regular file.
+        watch: called with the time and the picture of each frame as it passes.
 
     Raises:
         MissingFileError: nothing there, or no permission.
@@ -122,7 +125,7 @@ def probe(path: Path) -> ClipInfo:
     with open_source(path) as container, translated(path, Doing.DECODING):
         stream = video_stream(container, path)
         walk = Decoding(container, stream, path)
-        found = _scan(walk, path)
+        found = _scan(walk, path, watch)
         return _info(container, walk, found)
 
 
@@ -135,7 +138,7 @@ class _Found:
     transparent: bool
 
 
-def _scan(walk: Decoding, path: Path) -> _Found:
+def _scan(walk: Decoding, path: Path, watch: Watch | None) -> _Found:
     first: VideoFrame | None = None
     times: list[Fraction] = []
     transparent = False
@@ -151,6 +154,8 @@ def _scan(walk: Decoding, path: Path) -> _Found:
             )
         times.append(time)
         transparent = transparent or is_transparent(frame)
+        if watch is not None:
+            watch(time, frame)
     if first is None:
         error = DamagedMediaError if walk.damaged else NoVideoError
         raise error(
@@ -180,7 +185,7 @@ def _info(container: InputContainer, walk: Decoding, found: _Found) -> ClipInfo:
         display_matrix=_display_matrix(first),
         sample_aspect=known(stream.sample_aspect_ratio),
         pixel_format=first.format.name,
-        colour=_colour(first),
+        colour=colour_of(first),
         interlaced=bool(first.interlaced_frame),
         time_base=base,
         start=times[0],
@@ -205,7 +210,9 @@ def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     return tuple(int(number) for number in np.frombuffer(memoryview(data), np.int32)[:9])
 
 
-def _colour(frame: VideoFrame) -> Colour:
+def colour_of(frame: VideoFrame) -> Colour:
+    """What a decoded frame says about its colour."""
+
     def told(code: int, silence: int) -> int | None:
         return None if int(code) == silence else int(code)
 

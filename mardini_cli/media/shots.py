@@ -65,7 +65,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Look:
+class Look:
     """What is kept of a frame."""
 
     planes: Floats
@@ -75,21 +75,31 @@ class _Look:
 
     @property
     def level(self) -> float:
+        """Mean luma of the thumbnail, in codes of 8 bits."""
         return float(self.planes[0].mean())
+
+    @property
+    def contrast(self) -> float:
+        """Standard deviation of the thumbnail's luma, in codes of 8 bits."""
+        return float(self.planes[0].std())
+
+    def change(self, after: "Look") -> float:
+        """Mean absolute difference of the thumbnails, in codes of 8 bits."""
+        return float(np.abs(self.planes - after.planes).mean())
 
 
 class Watch:
     """Takes frames one by one; ``steps`` has one entry for each pair of neighbours."""
 
     def __init__(self) -> None:
-        self._looks: deque[_Look] = deque(maxlen=2 * BLIND)
+        self._looks: deque[Look] = deque(maxlen=2 * BLIND)
         self._pairs: deque[tuple[float, float, float]] = deque()  # of steps not yet judged
         self._seen = 0
         self._steps: list[Step] = []
 
     def __call__(self, frame: VideoFrame) -> None:
         """Look at the next frame."""
-        look = _look(frame)
+        look = look_at(frame)
         if self._looks:
             self._pairs.append(_difference(self._looks[-1], look))
         self._looks.append(look)
@@ -113,25 +123,27 @@ class Watch:
         self._steps.append(Step(change, novelty, largest, drift))
 
 
-def _look(frame: VideoFrame) -> _Look:
+def look_at(frame: VideoFrame) -> Look:
+    """Take a thumbnail and the luma of a frame."""
     scale = THUMBNAIL / max(frame.width, frame.height)
     width, height = (max(BLOCK, round(side * scale)) for side in (frame.width, frame.height))
     small = frame.reformat(width, height, "yuv444p", interpolation="AREA").to_ndarray()
     whole = readable(frame)
     layout = LAYOUTS[whole.format.name]
     luma = channels(whole, layout)[min(1, len(layout.places) - 1) if layout.family == "rgb" else 0]
-    return _Look(small.astype(np.float32), luma.copy(), layout.depth)
+    return Look(small.astype(np.float32), luma.copy(), layout.depth)
 
 
-def _difference(before: _Look, after: _Look) -> tuple[float, float, float]:
+def _difference(before: Look, after: Look) -> tuple[float, float, float]:
     """Change, largest and drift; the last two only where the change leaves them open."""
-    change = float(np.abs(before.planes - after.planes).mean())
+    change = before.change(after)
     if change > STILL:
         return change, float("inf"), float("inf")
-    return change, *_held(before, after)
+    return change, *held_difference(before, after)
 
 
-def _held(before: _Look, after: _Look) -> tuple[float, float]:
+def held_difference(before: Look, after: Look) -> tuple[float, float]:
+    """Largest mean difference of a luma block, and the mean with its sign; codes of 8 bits."""
     if before.luma.shape != after.luma.shape:
         return float("inf"), float("inf")
     if np.array_equal(before.luma, after.luma):
@@ -146,15 +158,15 @@ def _held(before: _Look, after: _Look) -> tuple[float, float]:
     return float(means.max()) / unit, float(step.mean()) / unit
 
 
-def _novelty(looks: Sequence[_Look], place: int) -> float:
+def _novelty(looks: Sequence[Look], place: int) -> float:
     """How little of the frame at ``place`` is found beyond the step after it."""
-    least = _unmatched(looks[place].planes, looks[place + 1].planes)
+    least = unmatched(looks[place], looks[place + 1])
     for before, after in _around_flashes(looks, place):
-        least = min(least, _unmatched(looks[before].planes, looks[after].planes))
+        least = min(least, unmatched(looks[before], looks[after]))
     return least
 
 
-def _around_flashes(looks: Sequence[_Look], place: int) -> list[tuple[int, int]]:
+def _around_flashes(looks: Sequence[Look], place: int) -> list[tuple[int, int]]:
     """Pairs over the step with a flash between them, on one side of it."""
     pairs = []
     levels = [look.level for look in looks]
@@ -173,9 +185,9 @@ def _around_flashes(looks: Sequence[_Look], place: int) -> list[tuple[int, int]]
     return pairs
 
 
-def _unmatched(one: Floats, other: Floats) -> float:
+def unmatched(one: Look, other: Look) -> float:
     """Share of contrast without a match, the better of both directions, 0 to 1."""
-    first, second = _blocks(one[0]), _blocks(other[0])
+    first, second = _blocks(one.planes[0]), _blocks(other.planes[0])
     return min(_lost(first, second), _lost(second, first))
 
 

@@ -1,0 +1,82 @@
+"""Whether made frames are pictures that move: none blank, none torn, none a copy of its neighbour.
+
+Room: media (floor 2). Looks at the result alone, as its frames pass; holds the frames of one gap.
+
+A copy counts only where there is something to move: between two given frames that differ clearly
+and belong to one shot. A still gap is rightly filled with copies, and so may a gap before a cut
+be, where the last frame of the shot is held.
+"""
+
+from itertools import pairwise
+from typing import Final
+
+from av import VideoFrame
+
+from mardini_cli.events import Check
+from mardini_cli.media.shots import Look, held_difference, look_at, unmatched
+
+BLANK: Final = 1.5
+"""Contrast of a thumbnail, in codes, up to which a frame shows nothing."""
+PICTURED: Final = 8.0
+"""Contrast that both given frames have where a blank one between them is a fault."""
+MOVING, CLEARLY = 3.0, 16.0
+"""Codes by which given frames differ, on the mean and in some block, where something moves."""
+COPY: Final = 0.05
+"""Share of an even step's largest block difference up to which a frame is a copy."""
+ONE_SHOT: Final = 0.12
+"""Novelty up to which two given frames surely belong to one shot."""
+
+
+class MadeWatch:
+    """Takes all frames of a result in order."""
+
+    def __init__(self) -> None:
+        self._gap: list[Look] = []  # from a given frame on
+        self._seen = 0
+        self._made = 0
+        self._blank: list[int] = []
+        self._copies: list[int] = []
+        self._torn: list[int] = []
+
+    def __call__(self, frame: VideoFrame, *, given: bool) -> None:
+        """Look at the next frame."""
+        if frame.is_corrupt:
+            self._torn.append(self._seen)
+        self._made += not given
+        self._gap.append(look_at(frame))
+        self._seen += 1
+        if given:
+            if len(self._gap) > 2 and self._seen > len(self._gap) - 1:
+                self._judge()
+            self._gap = self._gap[-1:]
+
+    def _judge(self) -> None:
+        first = self._seen - len(self._gap)
+        left, right = self._gap[0], self._gap[-1]
+        if min(left.contrast, right.contrast) > PICTURED:
+            self._blank += [
+                first + place for place, look in enumerate(self._gap) if look.contrast <= BLANK
+            ]
+        largest, _ = held_difference(left, right)
+        if left.change(right) < MOVING or largest < CLEARLY:
+            return
+        if unmatched(left, right) > ONE_SHOT:
+            return
+        least = COPY * largest / (len(self._gap) - 1)
+        for place, (one, other) in enumerate(pairwise(self._gap), start=1):
+            if held_difference(one, other)[0] <= least:
+                self._copies.append(first + place)
+
+    def checks(self) -> list[Check]:
+        """What was found."""
+        return [
+            _check("no blank made frame", self._blank, self._made),
+            _check("no copied made frame", self._copies, self._made),
+            _check("no damaged frame", self._torn, self._seen),
+        ]
+
+
+def _check(name: str, bad: list[int], count: int) -> Check:
+    which = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+    found = f"{len(bad)} of {count}" + (f" (frames {which})" if bad else "")
+    return Check(name=name, passed=not bad, found=found, needed="none")

@@ -1,0 +1,118 @@
+"""Whether sound went along untouched: the same packets, at the same times beside the pictures.
+
+Room: media (floor 2). Decodes nothing; holds one packet of each file.
+"""
+
+from __future__ import annotations  # PyAV's Packet is generic for type checkers only
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from hashlib import sha256
+from typing import Any, Final
+
+import av.error
+from av.container import InputContainer
+from av.packet import Packet
+
+from mardini_cli.events import Check
+from mardini_cli.media.copying import holds_in
+from mardini_cli.media.door import open_source
+from mardini_cli.media.probe import ClipInfo
+
+HIDDEN: Final = "matroska"
+"""Formats that cannot hide sound from before the start, so that it is left out."""
+
+
+@dataclass(slots=True)
+class _Track:
+    """What the comparison of one track found."""
+
+    packets: int = 0
+    different: int = 0
+    late: Fraction = Fraction(0)
+    """Largest difference of times, seconds."""
+
+
+def compare_sound(source: ClipInfo, found: ClipInfo, muxer: str) -> list[Check]:
+    """Compare every track of sound that the result holds with the source's.
+
+    Args:
+        source: the clip.
+        found: the result.
+        muxer: FFmpeg's name of the result's container; tracks that it cannot hold are not missed.
+    """
+    tracks = [s.index for s in source.streams if s.kind == "audio"]
+    results = [s.index for s in found.streams if s.kind == "audio"]
+    if not (tracks or results):
+        return []
+    with open_source(source.path) as one, open_source(found.path) as other:
+        tracks = [index for index in tracks if holds_in(muxer, one.streams[index])]
+        same = [_codec(one, i) for i in tracks] == [_codec(other, i) for i in results]
+    number = Check(
+        name="tracks of sound",
+        passed=same,
+        found=str(len(results)),
+        needed=f"{len(tracks)}, of the same codecs",
+    )
+    if not same:
+        return [number]
+    return [number, *(_checks(source, found, pair) for pair in zip(tracks, results, strict=True))]
+
+
+def _codec(container: InputContainer, index: int) -> str:
+    context = getattr(container.streams[index], "codec_context", None)
+    return context.codec.canonical_name if context is not None else ""
+
+
+def _checks(source: ClipInfo, found: ClipInfo, pair: tuple[int, int]) -> Check:
+    track, digest = _Track(), sha256()
+    with open_source(source.path) as one, open_source(found.path) as other:
+        first, second = one.streams[pair[0]], other.streams[pair[1]]
+        tick = max(Fraction(first.time_base or 1), Fraction(second.time_base or 1))
+        hidden = HIDDEN in other.format.name
+        mine = _packets(one, pair[0], hidden=hidden)
+        theirs = _packets(other, pair[1], hidden=False)
+        for packet, copy in _side_by_side(mine, theirs):
+            track.packets += 1
+            if packet is None or copy is None or bytes(packet) != bytes(copy):
+                track.different += 1
+                continue
+            digest.update(bytes(copy))
+            late = _time(copy, found.origin) - _time(packet, source.origin)
+            track.late = max(track.late, abs(late))
+    return Check(
+        name=f"sound (stream {pair[1]})",
+        passed=not track.different and track.late <= tick,
+        found=(
+            f"{track.packets - track.different} of {track.packets} packets equal, "
+            f"{float(track.late * 1000):.3g} ms off at most, SHA-256 {digest.hexdigest()[:16]}"
+        ),
+        needed=f"all equal, {float(tick * 1000):.3g} ms at most",
+    )
+
+
+def _packets(container: InputContainer, index: int, *, hidden: bool) -> Iterator[Packet[Any]]:
+    """Packets that hold something; without those that an edit list hides where ``hidden``."""
+    try:
+        for packet in container.demux(container.streams[index]):
+            before = packet.pts is not None and packet.pts + 2 * (packet.duration or 0) <= 0
+            if packet.size and not (hidden and packet.is_discard and before):
+                yield packet
+    except av.error.FFmpegError:
+        return  # damaged from here on; the copy ends here too
+
+
+def _side_by_side(
+    mine: Iterator[Packet[Any]], theirs: Iterator[Packet[Any]]
+) -> Iterator[tuple[Packet[Any] | None, Packet[Any] | None]]:
+    while True:
+        pair = next(mine, None), next(theirs, None)
+        if pair == (None, None):
+            return
+        yield pair
+
+
+def _time(packet: Packet[Any], origin: Fraction) -> Fraction:
+    at = packet.pts if packet.pts is not None else packet.dts
+    return (at or 0) * Fraction(packet.time_base) - origin
