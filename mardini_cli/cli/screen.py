@@ -9,13 +9,14 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self, TextIO
 
+from mardini_cli.cli.tables import probed_lines, verified_line, verified_lines
 from mardini_cli.errors import MardiniError
 from mardini_cli.events import (
     Drawn,
@@ -28,6 +29,7 @@ from mardini_cli.events import (
     Located,
     Measured,
     Planned,
+    Probed,
     Progress,
     Pushed,
     Removed,
@@ -120,11 +122,16 @@ class Screen:
                 self._write_path(event.output)
             case Located() | Intact() | Removed() | Pushed() | Examined():
                 self._write(self.out, visible(result_line(event)))
+            case Probed():
+                self._write_lines(probed_lines(event))
             case Verified():
                 if plan_stream is self.out:
-                    self._write(self.out, verified_text(event))
+                    self._write_lines(verified_lines(event))
                 elif not self.quiet:
                     self._write(self.err, verified_line(event))
+
+    def _write_lines(self, lines: Iterable[str]) -> None:
+        self._write(self.out, "\n".join(visible(line) for line in lines))
 
     def _write_path(self, path: Path) -> None:
         self._write(self.out, visible(str(path)) if self.out.isatty() else str(path))
@@ -200,25 +207,6 @@ def joined_line(join: Joined) -> str:
 def measured_line(result: Measured) -> str:
     """What was measured, for eyes."""
     return f"measured {result.windows} windows of {result.clips} clips in {result.elapsed:.1f} s"
-
-
-def verified_line(result: Verified) -> str:
-    """What was proved, in short."""
-    failed = sum(not check.passed for check in result.checks)
-    count = len(result.checks)
-    verdict = f"{failed} of {count} checks failed" if failed else f"all {count} checks hold"
-    return f"verified {result.frames} frames in {result.elapsed:.1f} s: {verdict}"
-
-
-def verified_text(result: Verified) -> str:
-    """What was proved, a line a check: what was found, and what was needed where it failed."""
-    width = max(len(check.name) for check in result.checks)
-    lines = [
-        f"{'ok  ' if check.passed else 'FAIL'}  {check.name:{width}}  {visible(check.found)}"
-        + ("" if check.passed else f"; needs {visible(check.needed)}")
-        for check in result.checks
-    ]
-    return "\n".join([*lines, verified_line(result)])
 
 
 def trained_line(result: Trained) -> str:

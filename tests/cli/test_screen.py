@@ -13,14 +13,17 @@ import pytest
 from mardini_cli.cli.screen import Screen, as_json, visible
 from mardini_cli.errors import TooFewFramesError
 from mardini_cli.events import (
+    Check,
     Drawn,
     Event,
     Finished,
     Joined,
     Measured,
     Planned,
+    Probed,
     Progress,
     Trained,
+    Verified,
     Warned,
 )
 
@@ -188,6 +191,10 @@ SCHEMAS = {
     "examined": "do event found name state",
     "drawn": "event output what",
     "joined": "colour event sharpness step time usual",
+    "verified": "checks elapsed event frames output passed psnr source",
+    "probed": "aspect bits chapters clock codec container cuts duration end even event frames "
+    "height held interlaced longest matrix notices path pixel_format primaries range rate rotation "
+    "shortest start streams times transfer transparent width",
 }
 
 
@@ -205,6 +212,105 @@ def test_a_line_of_json_has_the_keys_of_its_schema_and_plain_values(event: Event
 
     assert sorted(told) == SCHEMAS[told["event"]].split()
     assert all(isinstance(value, str | int | float) for value in told.values())
+
+
+VERIFIED = Verified(
+    source=Path("walk.mp4"),
+    output=Path("out/walk.x4.mp4"),
+    passed=False,
+    checks=(
+        Check(name="frames", passed=True, found="9", needed="9"),
+        Check(name="sound (stream 1)", passed=False, found="100 ms off", needed="0.02 ms"),
+    ),
+    frames=9,
+    psnr=(41.5, None, 48.0),
+    elapsed=1.5,
+)
+
+
+def test_what_was_verified_is_a_table_where_it_is_the_result_and_a_line_elsewhere() -> None:
+    asked, beside = screen(), screen()
+
+    asked.follow(iter([VERIFIED]), dry_run=True)
+    beside.follow(iter([VERIFIED]))
+
+    assert text(asked.out).splitlines() == [
+        "ok    frames            9",
+        "FAIL  sound (stream 1)  100 ms off; needs 0.02 ms",
+        "verified 9 frames in 1.5 s: 1 of 2 checks failed",
+    ]
+    assert text(beside.out) == ""
+    assert text(beside.err) == "verified 9 frames in 1.5 s: 1 of 2 checks failed\n"
+
+
+def test_checks_in_json_are_objects_of_a_list() -> None:
+    told = json.loads(as_json(VERIFIED))
+
+    assert told["checks"][1] == {
+        "name": "sound (stream 1)",
+        "passed": False,
+        "found": "100 ms off",
+        "needed": "0.02 ms",
+    }
+    assert told["psnr"] == [41.5, None, 48.0]
+    assert sorted(told) == SCHEMAS["verified"].split()
+
+
+PROBED = Probed(
+    path=Path("walk.mkv"),
+    container="matroska,webm",
+    codec="h264",
+    frames=240,
+    start=Fraction(0),
+    end=Fraction(1001, 100),
+    duration=Fraction(1001, 100),
+    rate=Fraction(24000, 1001),
+    even=True,
+    shortest=Fraction(1001, 24000),
+    longest=Fraction(1001, 24000),
+    clock=Fraction(1, 1000),
+    width=720,
+    height=1280,
+    rotation=90,
+    aspect=Fraction(4, 3),
+    pixel_format="yuv420p10le",
+    bits=10,
+    transparent=False,
+    interlaced=False,
+    matrix="BT.2020",
+    primaries="BT.2020",
+    transfer="PQ",
+    range="limited",
+    cuts=(48, 100),
+    held=3,
+    streams=("audio: aac, eng, stream 1",),
+    chapters=2,
+    notices=("2 frames decode with errors",),
+    times=(),
+)
+
+
+def test_what_a_clip_holds_is_told_in_lines() -> None:
+    seen = screen()
+
+    seen.follow(iter([PROBED]))
+
+    assert text(seen.out).splitlines() == [
+        "walk.mkv",
+        "file      matroska,webm, h264",
+        "frames    240, from 0.000 to 10.010 s (10.010 s)",
+        "rate      24000/1001 = 23.976 frames a second, even",
+        "clock     ticks of 1/1000 s",
+        "picture   720 x 1280 upright, turned by 90 degrees, pixels 4:3",
+        "pixels    yuv420p10le, 10 bits",
+        "colour    matrix BT.2020, primaries BT.2020, transfer PQ, range limited",
+        "cuts      2, at frames 48, 100",
+        "held      3 frames repeat the one before",
+        "streams   audio: aac, eng, stream 1",
+        "chapters  2",
+        "notice    2 frames decode with errors",
+    ]
+    assert sorted(json.loads(as_json(PROBED))) == SCHEMAS["probed"].split()
 
 
 def test_a_failure_in_json_tells_its_code_and_its_three_parts() -> None:

@@ -1,0 +1,67 @@
+"""What a clip holds and what was proved of a result, in lines for eyes.
+
+Room: cli. Text alone; ``screen`` writes it, and makes control signs visible.
+"""
+
+from collections.abc import Iterator
+
+from mardini_cli.events import Probed, Verified
+
+
+def probed_lines(clip: Probed) -> Iterator[str]:
+    """What a clip holds, for eyes: a line a subject."""
+    yield str(clip.path)
+    yield f"file      {clip.container}, {clip.codec}"
+    yield (
+        f"frames    {clip.frames}, from {float(clip.start):.3f} to {float(clip.end):.3f} s "
+        f"({float(clip.duration):.3f} s)"
+    )
+    yield f"rate      {_rate_text(clip)}"
+    yield f"clock     ticks of {clip.clock} s"
+    turned = f" upright, turned by {clip.rotation} degrees" if clip.rotation else ""
+    shape = f", pixels {clip.aspect.numerator}:{clip.aspect.denominator}" if clip.aspect else ""
+    yield f"picture   {clip.width} x {clip.height}{turned}{shape}"
+    marks = [
+        f"{clip.bits} bits",
+        *(["transparent"] if clip.transparent else []),
+        *(["interlaced"] if clip.interlaced else []),
+    ]
+    yield f"pixels    {clip.pixel_format}, {', '.join(marks)}"
+    yield (
+        f"colour    matrix {clip.matrix}, primaries {clip.primaries}, transfer {clip.transfer}, "
+        f"range {clip.range}"
+    )
+    places = f", at frames {', '.join(map(str, clip.cuts))}" if clip.cuts else ""
+    yield f"cuts      {len(clip.cuts)}{places}"
+    yield f"held      {clip.held} frames repeat the one before"
+    yield from (f"streams   {stream}" for stream in clip.streams)
+    yield f"chapters  {clip.chapters}"
+    yield from (f"notice    {notice}" for notice in clip.notices)
+    yield from (f"frame {number} at {time} s" for number, time in enumerate(clip.times))
+
+
+def _rate_text(clip: Probed) -> str:
+    if clip.rate is None or clip.shortest is None or clip.longest is None:
+        return "none: one frame"
+    told = f"{clip.rate} = {float(clip.rate):.3f} frames a second"
+    if clip.even:
+        return f"{told}, even"
+    gaps = f"{float(clip.shortest * 1000):.3g} to {float(clip.longest * 1000):.3g} ms"
+    return f"{told} on the mean, uneven: gaps of {gaps}"
+
+
+def verified_line(result: Verified) -> str:
+    """What was proved, in short."""
+    failed = sum(not check.passed for check in result.checks)
+    count = len(result.checks)
+    verdict = f"{failed} of {count} checks failed" if failed else f"all {count} checks hold"
+    return f"verified {result.frames} frames in {result.elapsed:.1f} s: {verdict}"
+
+
+def verified_lines(result: Verified) -> Iterator[str]:
+    """What was proved, a line a check: what was found, and what was needed where it failed."""
+    width = max(len(check.name) for check in result.checks)
+    for check in result.checks:
+        needed = "" if check.passed else f"; needs {check.needed}"
+        yield f"{'ok  ' if check.passed else 'FAIL'}  {check.name:{width}}  {check.found}{needed}"
+    yield verified_line(result)
