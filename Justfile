@@ -40,6 +40,10 @@ test-gpu *words:
 wheel:
     python -m build --wheel --no-isolation
 
+# Write docs/reference.md and the man page anew from --help
+reference:
+    python docs/make_reference.py
+
 # Write NOTICE anew from the sources of the training data
 notice data:
     python docs/make_notice.py {{ data }}

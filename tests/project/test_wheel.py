@@ -69,7 +69,9 @@ def test_the_wheel_holds_the_package_the_weights_and_the_licences(wheel: Path) -
         names = archive.namelist()
 
     top = {name.split("/")[0] for name in names}
-    assert top == {"mardini_cli", next(name for name in top if name.endswith(".dist-info"))}
+    endings = {name.rpartition(".")[2] for name in top - {"mardini_cli"}}
+    assert ("mardini_cli" in top, endings) == (True, {"dist-info", "data"})
+    assert [name for name in names if name.endswith(".data/data/share/man/man1/mardini.1")]
     for name in ("config.json", "model.safetensors", "README.md"):
         assert f"mardini_cli/_weights/mardini-tiny/{name}" in names
     assert [name for name in names if name.endswith(("licenses/LICENSE", "licenses/NOTICE"))]
@@ -122,6 +124,24 @@ def test_every_example_script_runs(programs: Path, tmp_path: Path) -> None:
     assert _frames(Path(told.strip())) == 9
     assert _frames(tmp_path / "done" / "cat.x2.mp4") == 5
     assert _frames(tmp_path / "p.mp4") == 5
+
+
+def test_the_man_page_lies_where_man_looks_for_the_programs_of_an_environment(
+    programs: Path,
+) -> None:
+    page = programs.parent / "share" / "man" / "man1" / "mardini.1"
+
+    assert page.read_text() == (ROOT / "docs" / "mardini.1").read_text()
+
+
+def test_the_installed_weights_verify_and_the_doctor_is_content(
+    programs: Path, tmp_path: Path
+) -> None:
+    verified = run(programs / "mardini", "weights", "verify", folder=tmp_path)
+    checked = run(programs / "mardini", "doctor", folder=tmp_path)
+
+    assert verified.startswith("mardini-tiny  whole: ")
+    assert "main job   mardini-tiny made a frame in " in checked
 
 
 def test_version_runs_where_nothing_but_the_wheel_is_ours(programs: Path, tmp_path: Path) -> None:
