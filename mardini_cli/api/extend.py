@@ -35,6 +35,8 @@ Direction = Literal["forward", "backward", "both"]
 Audio = Literal["keep", "none"]
 SECONDS = Fraction(1)
 """How much is made where nothing is said."""
+SHARP = 0.7
+"""Share of the given frames' fine detail below which a person is told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +105,14 @@ def _joins(job: Job) -> Iterator[Event]:
             colour=join.colour,
             sharpness=join.sharpness,
         )
+    soft = [join for join in found.joins if join.sharpness < SHARP]
+    if soft:
+        first = max(soft, key=lambda join: join.sharpness)
+        yield Warned(
+            code="soft",
+            message=f"at the join at {float(first.time):.2f} s made frames keep"
+            f" {first.sharpness:.2f} of the clip's fine detail; shorter extensions stay sharper",
+        )
     loud = [join for join in found.joins if join.step > found.usual]
     if loud:
         worst = max(loud, key=lambda join: join.step)
@@ -136,6 +146,7 @@ def _preflight(request: ExtendRequest) -> Job:
         plan=plan,
         end=_end(plan, info, moved),
         tools=tools,
+        match=True,
         info=_taken_over(info, moved, request.audio),
     )
 

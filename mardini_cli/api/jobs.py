@@ -151,6 +151,8 @@ class Job:
     end: Fraction
     """When the last frame ceases to be shown, on the plan's clock, seconds."""
     tools: Tools
+    match: bool = False
+    """Hold the mean colour of frames that roll on from given ones."""
     info: ClipInfo
     """What the result takes over: planes, colour, sound; its clock is the result's."""
 
@@ -336,6 +338,7 @@ def _make(job: Job, model: MarDini) -> Iterator[Event]:
         dtype=job.tools.dtype,
         resolution=job.request.resolution,
         batch=job.request.batch,
+        match=job.match,
     )
     with _writer(job) as writer:
         for notice in writer.notices:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mardini_cli.errors import DamagedMediaError
 from mardini_cli.media.reader import Frame
 from mardini_cli.pipeline.channel import Channel
+from mardini_cli.pipeline.shelf import Shelf
 from mardini_cli.tasks.plan import Plan, Slot, Window
 
 Key = TypeVar("Key", bound=Hashable)
@@ -94,7 +95,7 @@ class Desk:
         self._windows = 0  # begun so far
         self._fetched = 0  # given frames so far
         self._frames: dict[int, Frame] = {}  # given, waiting for their turn
-        self._made: dict[int, Picture] = {}  # by slot, waiting for their turn
+        self._made = Shelf()  # by slot, waiting for their turn
 
     def give(self, windows: Sequence[Window]) -> list[list[Picture]]:
         """Wait for the given frames of these windows, in slot order; forget what ends here."""
@@ -112,7 +113,7 @@ class Desk:
         for slot, picture in made:
             self._kept.put(slot.index, picture)
             if slot.shown:
-                self._made[slot.index] = picture
+                self._made.put(slot.index, picture)
         self._hand_on()
 
     def finish(self) -> None:
@@ -120,6 +121,10 @@ class Desk:
         while self._slots:
             self._fetch()
         self._pages.close()
+
+    def close(self) -> None:
+        """Let go of what waits on disk."""
+        self._made.close()
 
     def _picture(self, slot: Slot) -> Picture:
         return self._kept.get(slot.index) if slot.given is None else self._given.get(slot.given)
@@ -148,7 +153,7 @@ class Desk:
     def _next(self) -> Frame | Picture | None:
         slot = self._slots[0]
         if slot.given is None:
-            return self._made.pop(slot.index, None)
+            return self._made.take(slot.index)
         frame = self._frames.get(slot.given)
         if frame is not None:
             self._turns[slot.given] -= 1

@@ -5,6 +5,7 @@ make the other. Its step, its change of colour and of sharpness are set against 
 frames do among themselves.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -15,10 +16,13 @@ from numpy.typing import NDArray
 
 from mardini_cli.media.probe import probe
 from mardini_cli.media.reader import read, rgb
-from mardini_cli.tasks.plan import Plan
+from mardini_cli.pipeline.desk import Picture
+from mardini_cli.tasks.plan import Plan, Slot, Window
 
 SIDE = 96
 """Short side at which frames are compared, pixels: noise and codec do not count."""
+SHIFT = 2 / 255
+"""Most that the mean of a channel is moved to match."""
 USUAL = 95
 """Percentile of the given frames' own steps that a join should not exceed."""
 
@@ -55,6 +59,44 @@ class _Seen:
     small: NDArray[np.float32]
     mean: NDArray[np.float32]
     detail: float
+
+
+def matched(
+    window: Window, given: Sequence[Picture], made: Sequence[tuple[Slot, Picture]]
+) -> list[tuple[Slot, Picture]]:
+    """Hold the mean colour of frames that roll on from a window's given ones.
+
+    Rolling adds small errors up. The made frame next to the given ones gets their mean colour, each
+    channel by ``SHIFT`` at most, and all others beyond it the same change; what differs more is
+    taken for something that happens in the picture.
+
+    Args:
+        window: what was made.
+        given: its given frames, in slot order.
+        made: its made frames, in slot order.
+
+    Returns:
+        ``made``, with those outside the given frames matched.
+    """
+    first, last = window.given[0].time, window.given[-1].time
+    before = [frame for frame in made if frame[0].time < first]
+    after = [frame for frame in made if frame[0].time > last]
+    shifts: dict[int, NDArray[np.float32]] = {}
+    if before:
+        shifts |= dict.fromkeys((s.index for s, _ in before), _shift(given[0], before[-1][1]))
+    if after:
+        shifts |= dict.fromkeys((s.index for s, _ in after), _shift(given[-1], after[0][1]))
+    return [
+        (slot, np.clip(picture + shifts[slot.index], 0, 1) if slot.index in shifts else picture)
+        for slot, picture in made
+    ]
+
+
+def _shift(near: Picture, made: Picture) -> NDArray[np.float32]:
+    change = near.mean((0, 1)) - made.mean((0, 1))
+    change[3:] = 0  # alpha is no colour
+    shift: NDArray[np.float32] = np.clip(change, -SHIFT, SHIFT)
+    return shift
 
 
 def borders(plan: Plan) -> list[int]:

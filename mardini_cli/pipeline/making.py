@@ -40,6 +40,8 @@ class MakeSettings:
     """Short side at which the model works out motion, pixels; None leaves it to the model."""
     batch: int | None = None
     """Windows made at once; None takes what suits the device. Changes no frame."""
+    match: bool = False
+    """Hold the mean colour of frames that roll on from given ones (``joins.matched``)."""
 
 
 def paint(

@@ -7,7 +7,7 @@ after the last window that needs it, so that memory depends on the window and ne
 
 from collections.abc import Container, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -17,9 +17,10 @@ from mardini_cli.media.source import Source
 from mardini_cli.media.writer import Writer
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.pipeline.channel import Channel
-from mardini_cli.pipeline.desk import Decoded, Desk, Page, given_uses
+from mardini_cli.pipeline.desk import Decoded, Desk, Page, Picture, given_uses
+from mardini_cli.pipeline.joins import matched
 from mardini_cli.pipeline.making import Maker, MakeSettings
-from mardini_cli.tasks.plan import Plan, Window
+from mardini_cli.tasks.plan import Plan, Slot, Window
 
 DECODED_AHEAD = 3
 """Given frames that may wait for the model."""
@@ -51,13 +52,22 @@ def run(
         return Progress(done=tally.written, total=total, elapsed=monotonic() - began)
 
     # Left in turn: the channels let their threads go before the threads are waited for.
-    with ThreadPoolExecutor(2, thread_name_prefix="mardini") as threads, decoded, pages:
+    with (
+        ThreadPoolExecutor(2, thread_name_prefix="mardini") as threads,
+        decoded,
+        pages,
+        ExitStack() as stack,
+    ):
         reading = threads.submit(_read, source, given_uses(plan).keys(), decoded)
         writing = threads.submit(_write, writer, pages, tally)
-        desk = Desk(plan, decoded, reading, pages, writing)
+        desk = stack.enter_context(closing(Desk(plan, decoded, reading, pages, writing)))
         make = Maker(model, settings)
         for windows in batches(plan.windows, settings.batch or make.batch_size(plan, source.info)):
-            desk.take(make(windows, desk.give(windows)))
+            given = desk.give(windows)
+            made = make(windows, given)
+            if settings.match:
+                made = _matched(windows, given, made)
+            desk.take(made)
             yield progress()
         desk.finish()
         while not wait([writing], timeout=PROGRESS_SECONDS).done:
@@ -82,6 +92,19 @@ def batches(windows: Sequence[Window], size: int) -> Iterator[tuple[Window, ...]
         making.update(slot.index for slot in window.made)
     if batch:
         yield tuple(batch)
+
+
+def _matched(
+    windows: Sequence[Window],
+    given: Sequence[Sequence[Picture]],
+    made: Sequence[tuple[Slot, Picture]],
+) -> list[tuple[Slot, Picture]]:
+    by_slot = {slot.index: picture for slot, picture in made}
+    return [
+        frame
+        for window, pictures in zip(windows, given, strict=True)
+        for frame in matched(window, pictures, [(s, by_slot[s.index]) for s in window.made])
+    ]
 
 
 @dataclass(slots=True)
