@@ -16,7 +16,8 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     │   ├── OutputExistsError
     │   ├── OutputIsInputError
     │   ├── UnwritableError
-    │   └── EncoderError
+    │   ├── EncoderError
+    │   └── ProofError
     ├── WeightsError               weights that do not fit, or cannot be written
     │   ├── MissingWeightsError
     │   ├── WeightsLayoutError
@@ -147,6 +148,12 @@ class EncoderError(OutputError):
     """No encoder takes this picture into this container."""
 
     code = "encoder"
+
+
+class ProofError(OutputError):
+    """The result is not what was promised; it was written and taken away again."""
+
+    code = "proof"
 
 
 class WeightsError(MardiniError):

@@ -10,6 +10,8 @@ from mardini_cli.api.fill import FillRequest, fill
 from mardini_cli.api.interpolate import InterpolateRequest, interpolate
 from mardini_cli.api.jobs import MakeRequest, Plain, making_of
 from mardini_cli.api.keyframes import Fit, KeyframesRequest, keyframes
+from mardini_cli.api.probe import ProbeRequest, probe
+from mardini_cli.api.proof import VerifyRequest, verify
 from mardini_cli.api.train import train
 
 __all__ = [
@@ -23,11 +25,15 @@ __all__ = [
     "KeyframesRequest",
     "MakeRequest",
     "Plain",
+    "ProbeRequest",
+    "VerifyRequest",
     "animate",
     "extend",
     "fill",
     "interpolate",
     "keyframes",
     "making_of",
+    "probe",
     "train",
+    "verify",
 ]

@@ -19,8 +19,10 @@ from mardini_cli.cli.evaluate import evaluate
 from mardini_cli.cli.extend import extend
 from mardini_cli.cli.fill import fill
 from mardini_cli.cli.interpolate import interpolate
+from mardini_cli.cli.probe import probe
 from mardini_cli.cli.screen import Screen
 from mardini_cli.cli.train import train
+from mardini_cli.cli.verify import verify
 from mardini_cli.cli.weights import weights
 from mardini_cli.errors import ExitCode, MardiniError
 
@@ -36,6 +38,8 @@ app.command()(interpolate)
 app.command()(animate)
 app.command()(extend)
 app.command()(fill)
+app.command()(verify)
+app.command()(probe)
 app.command()(evaluate)
 app.command()(train)
 app.command()(doctor)

@@ -4,6 +4,7 @@ Room: cli. Text alone; ``screen`` writes it, and makes control signs visible.
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from mardini_cli.events import Probed, Verified
 
@@ -19,7 +20,8 @@ def probed_lines(clip: Probed) -> Iterator[str]:
     yield f"rate      {_rate_text(clip)}"
     yield f"clock     ticks of {clip.clock} s"
     turned = f" upright, turned by {clip.rotation} degrees" if clip.rotation else ""
-    shape = f", pixels {clip.aspect.numerator}:{clip.aspect.denominator}" if clip.aspect else ""
+    aspect = clip.aspect or Fraction(1)
+    shape = f", pixels {aspect.numerator}:{aspect.denominator}" if aspect != 1 else ""
     yield f"picture   {clip.width} x {clip.height}{turned}{shape}"
     marks = [
         f"{clip.bits} bits",
@@ -43,7 +45,8 @@ def probed_lines(clip: Probed) -> Iterator[str]:
 def _rate_text(clip: Probed) -> str:
     if clip.rate is None or clip.shortest is None or clip.longest is None:
         return "none: one frame"
-    told = f"{clip.rate} = {float(clip.rate):.3f} frames a second"
+    decimal = "" if clip.rate.denominator == 1 else f" = {float(clip.rate):.3f}"
+    told = f"{clip.rate}{decimal} frames a second"
     if clip.even:
         return f"{told}, even"
     gaps = f"{float(clip.shortest * 1000):.3g} to {float(clip.longest * 1000):.3g} ms"

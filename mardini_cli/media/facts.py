@@ -3,6 +3,9 @@
 Room: media (floor 2). Compares what ``probe`` and the container's header say; decodes nothing.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from av.container import InputContainer
 from av.video.format import VideoFormat
 
@@ -13,6 +16,49 @@ from mardini_cli.media.door import open_source
 from mardini_cli.media.probe import ClipInfo
 
 TAGS = ("matrix", "primaries", "transfer", "range")
+NAMES: Mapping[str, Mapping[int, str]] = {
+    "matrix": {
+        0: "RGB",
+        1: "BT.709",
+        4: "FCC",
+        5: "BT.601 (625 lines)",
+        6: "BT.601 (525 lines)",
+        7: "SMPTE 240M",
+        8: "YCgCo",
+        9: "BT.2020",
+        10: "BT.2020 constant",
+        14: "ICtCp",
+    },
+    "primaries": {
+        1: "BT.709",
+        4: "BT.470 M",
+        5: "BT.601 (625 lines)",
+        6: "BT.601 (525 lines)",
+        7: "SMPTE 240M",
+        8: "film",
+        9: "BT.2020",
+        10: "XYZ",
+        11: "DCI-P3",
+        12: "Display P3",
+    },
+    "transfer": {
+        1: "BT.709",
+        4: "gamma 2.2",
+        5: "gamma 2.8",
+        6: "BT.601",
+        7: "SMPTE 240M",
+        8: "linear",
+        11: "xvYCC",
+        13: "sRGB",
+        14: "BT.2020 (10 bits)",
+        15: "BT.2020 (12 bits)",
+        16: "PQ",
+        17: "SMPTE 428",
+        18: "HLG",
+    },
+    "range": {1: "limited", 2: "full"},
+}
+"""What the codes stand for. Source: ITU-T H.273 (ISO/IEC 23091-2)."""
 
 
 def compare_facts(source: ClipInfo, found: ClipInfo, muxer: str) -> list[Check]:
@@ -23,9 +69,9 @@ def compare_facts(source: ClipInfo, found: ClipInfo, muxer: str) -> list[Check]:
         _colour(source, found),
         Check(
             name="bits",
-            passed=_depth(found) >= _depth(source),
-            found=str(_depth(found)),
-            needed=f"{_depth(source)} or more",
+            passed=depth_of(found) >= depth_of(source),
+            found=str(depth_of(found)),
+            needed=f"{depth_of(source)} or more",
         ),
     ]
     with open_source(source.path) as one, open_source(found.path) as other:
@@ -71,7 +117,23 @@ def _tags(info: ClipInfo, names: tuple[str, ...]) -> str:
     return ", ".join(told) or "none"
 
 
-def _depth(info: ClipInfo) -> int:
+def chapters_of(path: Path) -> int:
+    """Count the chapters of a file."""
+    with open_source(path) as container:
+        return len(container.chapters())
+
+
+def colour_names(colour: Colour) -> dict[str, str]:
+    """Give the tags by name: matrix, primaries, transfer and range."""
+    codes = {name: getattr(colour, name) for name in TAGS}
+    return {
+        name: "untagged" if code is None else NAMES[name].get(code, f"code {code}")
+        for name, code in codes.items()
+    }
+
+
+def depth_of(info: ClipInfo) -> int:
+    """Bits of the deepest channel of a clip's pixels."""
     return max(component.bits for component in VideoFormat(info.pixel_format).components)
 
 

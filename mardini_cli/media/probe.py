@@ -129,6 +129,18 @@ def probe(path: Path, watch: Watch | None = None) -> ClipInfo:
         return _info(container, walk, found)
 
 
+def count_packets(path: Path) -> int:
+    """Count the packets of a clip's pictures, quickly: about as many as frames.
+
+    Raises:
+        InputError: as ``probe``.
+    """
+    path = Path(path)
+    with open_source(path) as container, translated(path, Doing.DECODING):
+        stream = video_stream(container, path)
+        return sum(bool(p.size) and not p.is_discard for p in container.demux(stream))
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class _Found:
     """What a walk over all frames told."""

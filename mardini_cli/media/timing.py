@@ -59,6 +59,14 @@ def is_even(times: Sequence[Fraction]) -> bool:
     return len(set(gaps(times))) <= 1
 
 
+def is_even_to(times: Sequence[Fraction], tick: Fraction) -> bool:
+    """Whether all gaps are equal, but for rounding to whole ticks."""
+    if len(times) < 2:
+        return True
+    step = (times[-1] - times[0]) / (len(times) - 1)
+    return all(abs(times[0] + n * step - time) <= tick for n, time in enumerate(times))
+
+
 def mean_rate(times: Sequence[Fraction]) -> Fraction | None:
     """Frames a second from the first frame to the last; nothing for fewer than two frames."""
     if len(times) < 2:

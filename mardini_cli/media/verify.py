@@ -72,12 +72,13 @@ class Report:
         return all(check.passed for check in self.checks)
 
 
-def inferred(source: ClipInfo, count: int) -> Promise:
+def inferred(source: ClipInfo, count: int, muxer: str | None = None) -> Promise:
     """What a result of about ``count`` frames promises: every gap divided into equal parts.
 
     Args:
         source: the clip that the result was made from.
         count: frames of the result; one that is a few short or over still tells the factor.
+        muxer: FFmpeg's name of the result's container, where it is known.
     """
     gaps = max(1, len(source.times) - 1)
     factor = max(1, round((count - 1) / gaps))
@@ -89,7 +90,7 @@ def inferred(source: ClipInfo, count: int) -> Promise:
         if right is not None:
             times += [left + (right - left) * part / factor for part in range(1, factor)]
             given += [None] * (factor - 1)
-    return Promise(times=tuple(times), given=tuple(given), end=source.end)
+    return Promise(times=tuple(times), given=tuple(given), end=source.end, muxer=muxer)
 
 
 def verify(

@@ -1,0 +1,139 @@
+"""``verify``: two files in, a table of what holds between them out; so for our own results too.
+
+Room: api. Light to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from math import isinf
+from pathlib import Path
+from threading import Event as Flag
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from mardini_cli.errors import FactorError, ProofError
+from mardini_cli.events import Event, Progress, Verified
+
+if TYPE_CHECKING:
+    from mardini_cli.media.probe import ClipInfo
+    from mardini_cli.media.verify import Promise, Report
+
+PROGRESS_SECONDS = 0.5
+"""How often progress is told."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyRequest:
+    """Compare a result with the clip that it was made from. One field a flag."""
+
+    source: Path
+    output: Path
+    factor: int | None = None
+    """How many times as many frames it should have; None: what its number of frames comes to."""
+
+    def __post_init__(self) -> None:
+        if self.factor is not None and self.factor < 1:
+            raise FactorError(
+                f"factor {self.factor}",
+                needed="1 or more",
+                do="leave --factor out to let the number of frames tell",
+            )
+
+
+def verify(request: VerifyRequest) -> Generator[Event, None, None]:
+    """Read both files once, after the source's times.
+
+    Yields:
+        ``Progress`` as frames are compared, then ``Verified``; whether it passed stands there.
+
+    Raises:
+        MardiniError: one of the files cannot be read.
+    """
+    from mardini_cli.media.containers import KINDS
+    from mardini_cli.media.probe import count_packets, probe
+    from mardini_cli.media.verify import inferred
+
+    source = probe(request.source)
+    count = (
+        count_packets(request.output)
+        if request.factor is None
+        else (len(source.times) - 1) * request.factor + 1
+    )
+    kind = KINDS.get(request.output.suffix.lower())
+    promise = inferred(source, count, muxer=kind.muxer if kind else None)
+    yield from prove(source, request.output, request.output, promise)
+
+
+def prove(
+    source: ClipInfo, path: Path, output: Path, promise: Promise
+) -> Generator[Event, None, Verified]:
+    """Compare in a thread, and tell how far it is; closing the generator stops it.
+
+    Args:
+        source: the clip.
+        path: where the result is now.
+        output: its name.
+        promise: what it should hold.
+    """
+    from mardini_cli.media.verify import verify as compare
+
+    began = monotonic()
+    stop, seen = Flag(), [0]
+
+    def told(count: int) -> None:
+        seen[0] = count
+        if stop.is_set():
+            raise _Stopped
+
+    with ThreadPoolExecutor(1, thread_name_prefix="mardini-verify") as thread:
+        work = thread.submit(compare, source, path, promise, told)
+        try:
+            while not wait([work], timeout=PROGRESS_SECONDS).done:
+                yield Progress(
+                    done=min(seen[0], len(promise.times)),
+                    total=len(promise.times),
+                    elapsed=monotonic() - began,
+                    unit="frames verified",
+                )
+        finally:
+            stop.set()
+        report = work.result()
+    event = _event(report, source.path, output, monotonic() - began)
+    yield event
+    return event
+
+
+class _Stopped(Exception):
+    """Nobody listens any more."""
+
+
+def _event(report: Report, source: Path, output: Path, elapsed: float) -> Verified:
+    return Verified(
+        source=source,
+        output=output,
+        passed=report.passed,
+        checks=report.checks,
+        frames=report.frames,
+        psnr=tuple(None if isinf(value) else value for value in report.psnr),
+        elapsed=elapsed,
+    )
+
+
+def require(found: Verified) -> None:
+    """Refuse a result that is not what was promised.
+
+    Raises:
+        ProofError: with the checks that failed.
+    """
+    if found.passed:
+        return
+    failed = [check for check in found.checks if not check.passed]
+    told = "; ".join(f"{c.name}: {c.found}, not {c.needed}" for c in failed)
+    raise ProofError(
+        f"{found.output} would not hold what was promised ({told})",
+        needed="a result that proves right",
+        do="report this; with --no-verify the file is kept as it is",
+    )
