@@ -5,6 +5,7 @@ libraries come in with the first event, so that the command line may read defaul
 """
 
 from mardini_cli.api.animate import AnimateRequest, animate
+from mardini_cli.api.clock import ClipAudio
 from mardini_cli.api.extend import Audio, Direction, ExtendRequest, extend
 from mardini_cli.api.fill import FillRequest, fill
 from mardini_cli.api.interpolate import InterpolateRequest, interpolate
@@ -17,6 +18,7 @@ from mardini_cli.api.train import train
 __all__ = [
     "AnimateRequest",
     "Audio",
+    "ClipAudio",
     "Direction",
     "ExtendRequest",
     "FillRequest",

@@ -4,9 +4,11 @@ Room: api.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
+from mardini_cli.api.clock import ClipAudio, Timing, timed
 from mardini_cli.api.jobs import (
     Job,
     MakeRequest,
@@ -20,7 +22,6 @@ from mardini_cli.api.jobs import (
 from mardini_cli.errors import TooFewFramesError
 from mardini_cli.events import Event
 from mardini_cli.tasks.interpolate import check_factor
-from mardini_cli.tasks.interpolate import interpolate as plan_interpolation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +29,40 @@ class InterpolateRequest(MakeRequest):
     """Make the frames between a clip's frames. One field a flag."""
 
     clip: Path
-    factor: int = 2
-    """How many times as many frames, 2 to 64: n become (n - 1) * factor + 1."""
+    factor: int | None = None
+    """How many times as many frames, 2 to 64: n become (n - 1) * factor + 1. 2 if nothing else
+    says how many."""
+    fps: Fraction | None = None
+    """A constant rate instead: frames a second."""
+    slow_motion: Fraction | None = None
+    """Seconds of the result for one of the clip."""
+    speed: str | None = None
+    """A ramp instead: ``TIME:SPEED,TIME:SPEED``, seconds of the clip."""
+    start: str | None = None
+    """Where to begin: seconds, minutes:seconds, or a frame such as 300f."""
+    end: str | None = None
+    """Where to end, that frame included."""
+    audio: ClipAudio = "auto"
+    """auto copies sound that keeps its time; drop leaves it out; stretch slows it down."""
 
     def __post_init__(self) -> None:
-        check_factor(self.factor)
+        if self.factor is not None:
+            check_factor(self.factor)
+        _ = self.timing
         check_making(self)
+
+    @property
+    def timing(self) -> Timing:
+        """What was asked of times."""
+        return Timing(
+            factor=self.factor,
+            fps=self.fps,
+            slow_motion=self.slow_motion,
+            speed=self.speed,
+            start=self.start,
+            end=self.end,
+            audio=self.audio,
+        )
 
 
 def interpolate(request: InterpolateRequest) -> Generator[Event, None, None]:
@@ -55,21 +84,21 @@ def _preflight(request: InterpolateRequest) -> Job:
     from mardini_cli.media.source import ClipSource
 
     open_source(request.clip).close()
-    output = output_for(request, request.clip, f"x{request.factor}")
+    output = output_for(request, request.clip, request.timing.mark)
     encode = check_place(request, output, [request.clip])
     tools = choose_tools(request, encode)  # from here on torch is needed
     info = probe(request.clip)
     _check_frames(request.clip, len(info.times))
-    plan = plan_interpolation(info.times, request.factor, tools.config.window)
-    check_ticks(output, plan.times)
+    times = timed(request.timing, info, tools.config.window)
+    check_ticks(output, times.plan.times)
     return Job(
         request=request,
         source=ClipSource(info),
         output=output,
-        plan=plan,
-        end=info.end,
+        plan=times.plan,
+        end=times.end,
         tools=tools,
-        info=info,
+        info=replace(info, passage=times.passage),
     )
 
 

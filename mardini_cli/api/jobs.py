@@ -55,9 +55,18 @@ class MakeRequest:
     batch: int | None = None
     """Windows made at once; None takes what suits the device."""
     codec: str | None = None
-    """h264, vp9 or ffv1; None takes what suits the container."""
+    """h264, hevc, av1, vp9, prores, ffv1, h264_nvenc, ...; None takes what suits the container
+    and keeps what the input has."""
     crf: int | None = None
     """Quality, lower is better; None is the encoder's usual one."""
+    preset: str | None = None
+    """How long the encoder looks for small files, in its own words."""
+    bitrate: str | None = None
+    """Bits a second such as 8M, in place of a quality."""
+    lossless: bool = False
+    """Keep every bit of what is encoded."""
+    pix_fmt: str | None = None
+    """FFmpeg's pixel format; None is the input's, or the nearest that the encoder takes."""
     overwrite: bool = False
     """Replace an output that stands there already."""
     dry_run: bool = False
@@ -182,7 +191,14 @@ def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> 
     from mardini_cli.media.encoders import EncodeSettings, codec_for
     from mardini_cli.media.output import check_output
 
-    encode = EncodeSettings(codec=request.codec, crf=request.crf)
+    encode = EncodeSettings(
+        codec=request.codec,
+        crf=request.crf,
+        preset=request.preset,
+        bitrate=request.bitrate,
+        lossless=request.lossless,
+        pixel_format=request.pix_fmt,
+    )
     for source in sources:
         check_output(output, source, request.overwrite)
     codec_for(output, encode)

@@ -26,8 +26,43 @@ ClipsArg = Annotated[
     typer.Argument(metavar="IN", help="Clips, one after another; or pictures, to go through."),
 ]
 FactorOpt = Annotated[
-    int,
-    typer.Option("--factor", "-f", help="How many times as many frames, 2 to 64."),
+    int | None,
+    typer.Option(
+        "--factor",
+        "-f",
+        metavar="K",
+        help="How many times as many frames, 2 to 64. 2 if nothing else says how many.",
+    ),
+]
+SlowOpt = Annotated[
+    Fraction | None,
+    typer.Option(
+        "--slow-motion",
+        parser=options.rational,
+        metavar="S",
+        help="Seconds of the result for one of the clip.",
+    ),
+]
+SpeedOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--speed", metavar="T:V,T:V", help="A speed ramp: at second T of the clip, speed V."
+    ),
+]
+StartOpt = Annotated[
+    str | None,
+    typer.Option("--start", metavar="T", help="Begin here: 12.5, 1:02.5, or 300f for a frame."),
+]
+EndOpt = Annotated[
+    str | None, typer.Option("--end", metavar="T", help="End here, that frame included.")
+]
+AudioOpt = Annotated[
+    str,
+    typer.Option(
+        "--audio",
+        metavar="auto|drop|stretch",
+        help="Sound at another speed: left out, or stretched at its own pitch.",
+    ),
 ]
 BetweenOpt = Annotated[
     int, typer.Option("--between", help="Pictures: made frames from each to the next.")
@@ -37,8 +72,13 @@ FrameOpt = Annotated[
     typer.Option("--frame", metavar="TIME=PICTURE", help="A picture at a time, seconds. Repeat."),
 ]
 RateOpt = Annotated[
-    Fraction,
-    typer.Option("--fps", parser=options.rational, metavar="R", help="Pictures: frames a second."),
+    Fraction | None,
+    typer.Option(
+        "--fps",
+        parser=options.rate,
+        metavar="R",
+        help="A constant rate: 60, 59.94, 60000/1001. Pictures: 24 without it.",
+    ),
 ]
 FitOpt = Annotated[
     str | None,
@@ -66,10 +106,15 @@ PICTURES = frozenset(
 def interpolate(
     clips: ClipsArg = None,
     factor: FactorOpt = DEFAULTS.factor,
+    slow_motion: SlowOpt = DEFAULTS.slow_motion,
+    speed: SpeedOpt = DEFAULTS.speed,
+    start: StartOpt = DEFAULTS.start,
+    end: EndOpt = DEFAULTS.end,
+    audio: AudioOpt = DEFAULTS.audio,
     output: options.OutputOpt = DEFAULTS.output,
     between: BetweenOpt = KEYFRAMES.between,
     frame: FrameOpt = None,
-    fps: RateOpt = KEYFRAMES.fps,
+    fps: RateOpt = DEFAULTS.fps,
     seconds: options.SecondsOpt = KEYFRAMES.seconds,
     fit: FitOpt = KEYFRAMES.fit,
     background: options.BackgroundOpt = KEYFRAMES.background,
@@ -84,6 +129,10 @@ def interpolate(
     batch: options.BatchOpt = DEFAULTS.batch,
     codec: options.CodecOpt = DEFAULTS.codec,
     crf: options.CrfOpt = DEFAULTS.crf,
+    preset: options.PresetOpt = DEFAULTS.preset,
+    bitrate: options.BitrateOpt = DEFAULTS.bitrate,
+    lossless: options.LosslessOpt = DEFAULTS.lossless,
+    pix_fmt: options.PixFmtOpt = DEFAULTS.pix_fmt,
     overwrite: options.OverwriteOpt = DEFAULTS.overwrite,
     dry_run: options.DryRunOpt = DEFAULTS.dry_run,
     show_plan: options.ShowPlanOpt = DEFAULTS.show_plan,
@@ -96,12 +145,15 @@ def interpolate(
     """Make the frames between a clip's frames, or between pictures.
 
     Every frame of the clip keeps its time and its pixels, sound is copied, and n frames become
-    (n - 1) * K + 1. The result stands beside the clip as NAME.xK, unless --output says where.
+    (n - 1) * K + 1; or they come at a constant rate (--fps), slower (--slow-motion), or along a
+    ramp (--speed). The result stands beside the clip as NAME.xK, unless --output says where.
 
     Two pictures and more are keyframes: the clip goes through all of them, evenly (--between) or
     at times of their own (--frame).
 
     Example: mardini interpolate walk.mp4 --factor 4
+
+    Example: mardini interpolate walk.mp4 --fps 60 --start 1:10 --end 1:15
 
     Example: mardini interpolate a.png b.png c.png --between 15 --fps 24
     """
@@ -116,6 +168,10 @@ def interpolate(
         batch=batch,
         codec=codec,
         crf=crf,
+        preset=preset,
+        bitrate=bitrate,
+        lossless=lossless,
+        pix_fmt=pix_fmt,
         overwrite=overwrite,
         dry_run=dry_run,
         show_plan=show_plan,
@@ -130,7 +186,7 @@ def interpolate(
             images=images,
             at=tuple(map(_timed, frame or ())),
             between=between,
-            fps=fps,
+            fps=fps or KEYFRAMES.fps,
             seconds=seconds,
             fit=cast("api.Fit | None", fit),
             background=background,
@@ -140,7 +196,17 @@ def interpolate(
         return
     if not images:
         raise UsageError("no input", needed="a clip, or pictures", do="name one")
-    request = api.InterpolateRequest(clip=images[0], factor=factor, **api.making_of(making))
+    request = api.InterpolateRequest(
+        clip=images[0],
+        factor=factor,
+        fps=fps,
+        slow_motion=slow_motion,
+        speed=speed,
+        start=start,
+        end=end,
+        audio=cast("api.ClipAudio", audio),
+        **api.making_of(making),
+    )
     requests = [replace(request, clip=clip) for clip in images]
     follow_all(api.interpolate, requests, screen)
 

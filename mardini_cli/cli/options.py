@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from mardini_cli.errors import UsageError
+from mardini_cli.tasks.grid import rate_of
 
 
 def rational(text: str | Fraction) -> Fraction:
@@ -25,6 +26,15 @@ def rational(text: str | Fraction) -> Fraction:
         raise UsageError(
             f"number '{text}'", needed="such as 24, 0.5 or 24000/1001", do="write digits"
         ) from error
+
+
+def rate(text: str | Fraction) -> Fraction:
+    """Read frames a second: 60, 59.94 (which means 60000/1001), 60000/1001.
+
+    Raises:
+        ConfigError: something else.
+    """
+    return text if isinstance(text, Fraction) else rate_of(text)
 
 
 def windows_at_once(text: str | int) -> int | None:
@@ -88,7 +98,24 @@ BatchOpt = Annotated[
 ]
 CodecOpt = Annotated[
     str | None,
-    typer.Option("--codec", help="h264, vp9 or ffv1 (lossless). Without it: what suits the file."),
+    typer.Option(
+        "--codec",
+        help="h264, hevc, av1, vp9, prores, ffv1, h264_nvenc... Without it: what suits the file.",
+    ),
+]
+PresetOpt = Annotated[
+    str | None,
+    typer.Option("--preset", help="Speed of the encoder: ultrafast to veryslow, 0-13, p1-p7."),
+]
+BitrateOpt = Annotated[
+    str | None, typer.Option("--bitrate", help="Bits a second such as 8M, instead of --crf.")
+]
+LosslessOpt = Annotated[
+    bool, typer.Option("--lossless", help="Keep every bit: given frames come back as they were.")
+]
+PixFmtOpt = Annotated[
+    str | None,
+    typer.Option("--pix-fmt", help="FFmpeg's pixel format. Without it: as in the input."),
 ]
 CrfOpt = Annotated[
     int | None, typer.Option("--crf", help="Quality of the encoder, lower is better.")

@@ -98,6 +98,8 @@ class Companions:
         if self._kind.animation:
             return
         self._output.metadata.update(lasting(self._source.metadata))
+        if not self._passage.is_steady:
+            return
         chapters = [
             moved for chapter in self._source.chapters() if (moved := self._chapter(chapter))
         ]
@@ -123,7 +125,10 @@ class Companions:
         elif stream.type == "data":
             self._data_streams += 1
         elif stream.type == "audio" and self._passage.sound == "drop":
-            self._notices.append(f"left out: {_name(stream)}, as asked or for the sake of its time")
+            why = "as asked" if self._passage.is_whole else "which would not keep step"
+            self._notices.append(f"left out: {_name(stream)}, {why}")
+        elif stream.type == "subtitle" and not self._passage.is_steady:
+            self._notices.append(f"left out: {_name(stream)}, which would not keep step")
         elif stream.type == "audio" and self._passage.sound == "stretch":
             self._stretch(stream)
         elif stream.type not in ("audio", "subtitle") or not holds(self._kind, stream):

@@ -27,13 +27,15 @@ class Passage:
     """...and when the result shows it."""
     slowness: Fraction = Fraction(1)
     """Seconds of the result for one of the source."""
+    is_steady: bool = True
+    """Whether that holds all through; in a ramp, nothing but pictures can keep step."""
     sound: Sound = "copy"
     """Whether sound is copied, left out, or played slower at its own pitch."""
 
     @property
     def is_whole(self) -> bool:
         """Whether all of the source goes along on its own clock."""
-        return self == Passage()
+        return self == Passage(sound=self.sound)
 
     def moved(self, time: Fraction) -> Fraction:
         """When the result shows a time of the source."""
