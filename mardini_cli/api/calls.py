@@ -14,6 +14,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 from mardini_cli.api.animate import AnimateRequest
 from mardini_cli.api.animate import animate as animate_events
+from mardini_cli.api.clock import ClipAudio
 from mardini_cli.api.extend import Audio, Direction, ExtendRequest
 from mardini_cli.api.extend import extend as extend_events
 from mardini_cli.api.fill import FillRequest
@@ -26,6 +27,7 @@ from mardini_cli.api.keyframes import keyframes as keyframes_events
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import UsageError
 from mardini_cli.events import Event, Finished
+from mardini_cli.tasks.grid import rate_of
 
 Request = TypeVar("Request", bound=MakeRequest)
 OnEvent = Callable[[Event], None]
@@ -49,6 +51,10 @@ class Making(TypedDict, total=False):
     batch: int | None
     codec: str | None
     crf: int | None
+    preset: str | None
+    bitrate: str | None
+    lossless: bool
+    pix_fmt: str | None
     overwrite: bool
     range: str | None
     preview: bool
@@ -58,11 +64,16 @@ class Making(TypedDict, total=False):
 class Interpolating(Making, total=False):
     """Flags of ``interpolate``."""
 
-    factor: int
+    factor: int | None
+    slow_motion: Number | None
+    speed: str | None
+    start: str | None
+    end: str | None
+    audio: ClipAudio
     between: int
     frame: Mapping[Number, FilePath]
     """Pictures by their times, seconds."""
-    fps: Number
+    fps: Number | None
     seconds: Number | None
     fit: Fit | None
     background: str
@@ -116,7 +127,8 @@ def interpolate(
     at = tuple((_number(t), Path(p)) for t, p in (told.pop("frame", None) or {}).items())
     if at or len(sources) > 1:
         images = tuple(Path(source) for source in sources)
-        told.pop("factor", None)
+        for name in ("factor", "slow_motion", "speed", "start", "end", "audio"):
+            told.pop(name, None)  # of clips
         request = KeyframesRequest(images=images, at=at)
         return _finished(keyframes_events(_with(request, told)), on_event)
     if not sources:
@@ -159,7 +171,9 @@ def _with(request: Request, flags: dict[str, Any]) -> Request:
         )
     for name in {"output"} & flags.keys():
         flags[name] = None if flags[name] is None else Path(flags[name])
-    for name in {"fps", "seconds", "smooth"} & flags.keys():
+    if isinstance(flags.get("fps"), str):
+        flags["fps"] = rate_of(flags["fps"])  # "59.94" means 60000/1001
+    for name in {"fps", "seconds", "smooth", "slow_motion"} & flags.keys():
         flags[name] = None if flags[name] is None else _number(flags[name])
     return replace(request, sampler=replace(request.sampler, **sampler), **flags)
 
