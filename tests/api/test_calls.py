@@ -96,7 +96,7 @@ def test_every_task_is_a_function(nano: str, tmp_path: Path) -> None:
 def test_wrong_words_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown flag 'speed'"):
         mardini_cli.extend(tmp_path / "a.mp4", speed=2)  # type: ignore[call-arg]
-    with pytest.raises(UsageError, match="number 'fast'"):
+    with pytest.raises(UsageError, match="fps 'fast'"):
         mardini_cli.animate(tmp_path / "a.png", fps="fast")
     with pytest.raises(UsageError, match="no input"):
         mardini_cli.interpolate()
