@@ -48,6 +48,7 @@ class Making(TypedDict, total=False):
     dtype: str
     attention: str
     resolution: int | None
+    tile: str
     batch: int | None
     codec: str | None
     crf: int | None

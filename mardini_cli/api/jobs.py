@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 WRITTEN_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".m4v")
 """Containers that an output is given without being asked for: the input's own, or else mp4."""
 SMALLEST_RESOLUTION = 32
+SMALLEST_TILE = 256
 Plain = Literal["repeat", "blend"]
 ATTENTION = ("auto", "xformers", "sdpa")
 
@@ -52,6 +53,8 @@ class MakeRequest:
     """Attention kernels: auto, xformers or sdpa."""
     resolution: int | None = None
     """Short side at which motion is worked out, pixels; frames keep their size."""
+    tile: str = "auto"
+    """Tiles that denoiser and decoder work on: auto, off, or their side in working pixels."""
     batch: int | None = None
     """Windows made at once; None takes what suits the device."""
     codec: str | None = None
@@ -117,7 +120,27 @@ def check_making(request: MakeRequest) -> None:
             needed=" or ".join(get_args(Plain)),
             do="choose one",
         )
+    tile_of(request.tile)
     span_of(request.range)
+
+
+def tile_of(text: str) -> int | Literal["auto"] | None:
+    """Read ``auto``, ``off`` (None) or a side in pixels.
+
+    Raises:
+        ConfigError: other words, or tiles smaller than what they share with their neighbours.
+    """
+    if text == "auto":
+        return "auto"
+    if text == "off":
+        return None
+    if not text.isdecimal() or int(text) < SMALLEST_TILE:
+        raise ConfigError(
+            f"tile '{text}'",
+            needed=f"auto, off, or a side of at least {SMALLEST_TILE} pixels",
+            do="try --tile auto",
+        )
+    return int(text)
 
 
 def span_of(text: str | None) -> tuple[Fraction, Fraction] | None:
@@ -353,6 +376,7 @@ def _make(job: Job, model: MarDini) -> Iterator[Event]:
         sampler=job.request.sampler,
         dtype=job.tools.dtype,
         resolution=job.request.resolution,
+        tile=tile_of(job.request.tile),
         batch=job.request.batch,
         match=job.match,
     )

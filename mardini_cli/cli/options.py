@@ -87,6 +87,14 @@ GuidanceOpt = Annotated[
     float,
     typer.Option("--guidance", help="Weight of the planning signal when sampling; 1: plain."),
 ]
+TileOpt = Annotated[
+    str,
+    typer.Option(
+        "--tile",
+        metavar="auto|off|SIDE",
+        help="Work on overlapping tiles of SIDE pixels, for less memory.",
+    ),
+]
 BatchOpt = Annotated[
     int | None,
     typer.Option(

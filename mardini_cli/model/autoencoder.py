@@ -9,11 +9,13 @@ Dimension key
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from torch import Tensor, nn
 
 from mardini_cli.model.positions import Grid
+from mardini_cli.model.tiles import Box
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +39,17 @@ class Given:
     token_grid: Grid
     latent_shape: tuple[int, int, int]
     """Channels, rows and columns of one made frame's latent."""
+
+    def cut(self, box: Box) -> Self:
+        """The same window, seen through a tile by the denoiser and the decoder."""
+        channels, rows, cols = self.latent_shape
+        down, across = rows // self.token_grid.rows, cols // self.token_grid.cols
+        return replace(
+            self,
+            reference_tokens=box.of_tokens(self.reference_tokens, self.token_grid),
+            token_grid=box.grid(self.token_grid),
+            latent_shape=(channels, box.rows * down, box.cols * across),
+        )
 
 
 class Autoencoder(nn.Module, ABC):
@@ -70,7 +83,12 @@ class Autoencoder(nn.Module, ABC):
 
     @abstractmethod
     def decode(
-        self, latent: Tensor | None, level: Tensor | None, given: Given, signal: Tensor | None
+        self,
+        latent: Tensor | None,
+        level: Tensor | None,
+        given: Given,
+        signal: Tensor | None,
+        tile: int | None = None,
     ) -> Tensor:
         """Paint the made frames.
 
@@ -79,6 +97,8 @@ class Autoencoder(nn.Module, ABC):
             level: ``b``, how noisy the latent is: 0 clean, 1 pure noise. None with no latent.
             given: what ``look`` found.
             signal: the planner's signal ``b f n d``, where the decoder reads it; may be None.
+            tile: side of the tiles that the networks work on, working pixels; None: the whole.
+                Picture latents are decoded frame by frame, whole.
 
         Returns:
             ``b m 3 h w``, RGB, not clamped.

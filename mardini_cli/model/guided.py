@@ -26,8 +26,10 @@ from mardini_cli.config import ModelConfig
 from mardini_cli.model import prior
 from mardini_cli.model.autoencoder import Autoencoder, Given
 from mardini_cli.model.denoiser import patchify
+from mardini_cli.model.painting import inner, merge, painted, singly
 from mardini_cli.model.positions import Grid
 from mardini_cli.model.refining import STRIDES, MotionEncoder, Pyramid, Refine, Residual, silent
+from mardini_cli.model.tiles import TOKEN, Box, blended, boxes
 from mardini_cli.model.warping import (
     Gap,
     gaps,
@@ -67,6 +69,29 @@ class GuidedGiven(Given):
     """The prior projected to every made frame, ``p 4 h w`` at 1/2, working pixels."""
     place_tokens: Tensor
     """``b m n c``: warped features, prior and place of made frames, for the denoiser."""
+    box: Box | None = None
+    """The tile that made frames are seen through; given frames stay whole. None: the whole."""
+
+    def level(self, index: int) -> tuple[int, int]:
+        """Rows and columns of made frames at a level of ``STRIDES``."""
+        cells = STRIDES[-1] // STRIDES[index]
+        return self.token_grid.rows * cells, self.token_grid.cols * cells
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Row and column of the tile's first pixel, at the working size."""
+        return (self.box.top * TOKEN, self.box.left * TOKEN) if self.box else (0, 0)
+
+    def cut(self, box: Box) -> Self:
+        """See ``Given.cut``. The prior is cut; warps still reach all of the given frames."""
+        if (box.rows, box.cols) == (self.token_grid.rows, self.token_grid.cols):
+            return self
+        return replace(
+            super().cut(box),
+            flow=box.of(self.flow, TOKEN // 2),
+            place_tokens=box.of_tokens(self.place_tokens, self.token_grid),
+            box=box,
+        )
 
 
 class Decoded(NamedTuple):
@@ -102,7 +127,7 @@ class _Motion:
     @classmethod
     def start(cls, given: GuidedGiven) -> Self:
         """The prior and the made frame's time, at the coarsest level."""
-        flow = resize(given.flow, size_of(given.features[-1]))
+        flow = resize(given.flow, given.level(3))
         mask = share_logit(given.gap).expand(-1, 1, *flow.shape[-2:])
         return cls(flow=flow, mask=mask, trust=torch.ones_like(mask), held=flow)
 
@@ -289,12 +314,29 @@ class Guided(Autoencoder):
     # Pictures ----------------------------------------------------------------------------
 
     def decode(
-        self, latent: Tensor | None, level: Tensor | None, given: Given, signal: Tensor | None
+        self,
+        latent: Tensor | None,
+        level: Tensor | None,
+        given: Given,
+        signal: Tensor | None,
+        tile: int | None = None,
     ) -> Tensor:
-        """See ``Autoencoder.decode``."""
+        """See ``Autoencoder.decode``. Tiles say flow, mask and residual; all paint once."""
         assert isinstance(given, GuidedGiven)
-        made = self.trace(latent, level, given, signal).frames
-        return made.view(*given.gap.tau.shape, *made.shape[1:])
+        grid = given.token_grid
+
+        def believed(box: Box) -> Tensor:
+            part = None if latent is None else box.of(latent, self.patch)
+            motion, rest, _ = self._believe(part, level, given.cut(box), signal)
+            return torch.cat((motion.flow, motion.mask, rest), 1)  # p 8 h w
+
+        parts = ((box, believed(box)) for box in boxes(grid, tile))
+        flow, mask, rest = blended(parts, grid, TOKEN).split((4, 1, 3), 1)
+        frames = []
+        for single in singly(given.gap, flow, mask, rest):
+            merged, added = painted(given, *single)
+            frames.append(merged + added)
+        return torch.stack(frames, 1)  # b m 3 h w
 
     def trace(
         self,
@@ -304,43 +346,47 @@ class Guided(Autoencoder):
         signal: Tensor | None,
     ) -> Decoded:
         """Decode, and keep what the losses ask for. A level above 1 stands for no latent."""
+        motion, rest, merged = self._believe(latent, level, given, signal)
+        if given.size == given.work:
+            merged, rest = inner(merged, given), inner(rest, given)
+        else:
+            merged, rest = painted(given, given.gap, motion.flow, motion.mask, rest)
+        return Decoded(merged + rest, merged, motion.flows, motion.masks)
+
+    def _believe(
+        self,
+        latent: Tensor | None,
+        level: Tensor | None,
+        given: GuidedGiven,
+        signal: Tensor | None,
+    ) -> tuple["_Motion", Tensor, Tensor]:
+        """Work out motion, residual and the merge before it, at the working size, padded."""
         motion = _Motion.start(given)
         for index, block in zip(
             (3, 2, 1), (self.refine16, self.refine8, self.refine4), strict=True
         ):
             features, stride = given.features[index], STRIDES[index]
             if index < 3:
-                motion = motion.enlarged(resize(given.flow, size_of(features)))
-            both = sides(features, motion.flow, given.gap, stride)
+                motion = motion.enlarged(resize(given.flow, given.level(index)))
+            both = sides(features, motion.flow, given.gap, stride, origin=given.origin)
             told = [*both, *self._match(both, index), motion.flow / stride / 8]
             added = self._added(index, latent, level, given, signal)
             state, change = block(_told(told, motion, given.gap), motion.state, added)
             motion = motion.corrected(state, change, stride)
         return self._finish(given, motion.enlarged(given.flow))
 
-    def _finish(self, given: GuidedGiven, motion: "_Motion") -> Decoded:
-        """Correct the motion at 1/2, and paint from it at the working size."""
-        gap, features = given.gap, given.features[0]
-        both = sides(features, motion.flow, gap, 2)
+    def _finish(self, given: GuidedGiven, motion: "_Motion") -> tuple["_Motion", Tensor, Tensor]:
+        """Correct the motion at 1/2, and merge from it at the working size."""
+        gap, features, origin = given.gap, given.features[0], given.origin
+        both = sides(features, motion.flow, gap, 2, origin=origin)
         halves = F.avg_pool2d(given.small.flatten(0, 1), 2).unflatten(0, given.small.shape[:2])
-        pictures = sides(halves, motion.flow, gap, 2)
+        pictures = sides(halves, motion.flow, gap, 2, origin=origin)
         told = _told([*both, *pictures, motion.flow / 16], motion, gap)
         _, change = self.refine2(told, motion.state, None)
         motion = motion.sharpened(F.pixel_shuffle(change, 2))  # p 20 h/2 w/2 to p 5 h w
-        first, second, merged = _merge(given.small, motion.flow, motion.mask, gap)
+        first, second, merged = merge(given.small, motion.flow, motion.mask, gap, origin)
         rest = self.residual(torch.cat((first, second, merged), 1), torch.cat(both, 1))
-        h, w = given.work
-        if given.size == given.work:
-            merged, rest = merged[..., :h, :w], rest[..., :h, :w]
-        else:  # carry the motion to the frames' own size, and warp them there
-            scale = motion.flow.new_tensor([given.size[1] / w, given.size[0] / h] * 2).view(
-                1, 4, 1, 1
-            )
-            flow = resize(motion.flow[..., :h, :w], given.size) * scale
-            mask = resize(motion.mask[..., :h, :w], given.size)
-            merged = _merge(given.frames, flow, mask, gap)[2]
-            rest = resize(rest[..., :h, :w], given.size)
-        return Decoded(merged + rest, merged, motion.flows, motion.masks)
+        return motion, rest, merged
 
     def _match(self, sides: tuple[Tensor, Tensor], index: int) -> list[Tensor]:
         if index < 2:
@@ -365,7 +411,8 @@ class Guided(Autoencoder):
             made = signal[rows, given.made].flatten(0, 1).transpose(1, 2)  # p d n
             grid = given.planner_grid
             maps = made.reshape(*made.shape[:2], grid.rows, grid.cols)
-            return resize(self.planned(maps), size_of(given.features[3]))
+            whole = resize(self.planned(maps), size_of(given.features[3]))
+            return given.box.of(whole, 1) if given.box else whole
         return None
 
     def _latent_maps(
@@ -386,10 +433,3 @@ def _told(seen: list[Tensor], motion: _Motion, gap: Gap) -> Tensor:
     """What a refining block reads: what is seen, then mask and place; in the features' dtype."""
     parts = [*seen, motion.mask, place_maps(gap, size_of(motion.flow))]
     return torch.cat([part.to(seen[0].dtype) for part in parts], 1)
-
-
-def _merge(images: Tensor, flow: Tensor, mask: Tensor, gap: Gap) -> tuple[Tensor, Tensor, Tensor]:
-    """Both given frames as seen from the made one, and their mix by the mask: ``p 3 h w``."""
-    first, second = sides(images, flow, gap, 1, "bicubic")
-    share = torch.sigmoid(mask)
-    return first, second, share * first + (1 - share) * second

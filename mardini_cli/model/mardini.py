@@ -21,6 +21,7 @@ from mardini_cli.model.autoencoder import Autoencoder, Given
 from mardini_cli.model.denoiser import Denoiser, unpatchify
 from mardini_cli.model.guided import Guided
 from mardini_cli.model.planner import Planner
+from mardini_cli.model.tiles import blended, boxes
 from mardini_cli.model.vae import Vae
 
 
@@ -67,6 +68,7 @@ class MarDini(nn.Module):
         given: Given,
         signal: Tensor | None,
         drop: Tensor | None = None,
+        tile: int | None = None,
     ) -> Tensor:
         """Tell v of the made frames' latents.
 
@@ -76,10 +78,21 @@ class MarDini(nn.Module):
             given: what ``look`` found.
             signal: what ``plan`` said; None stands for the learned null signal.
             drop: ``b`` bool, windows whose signal is replaced by the null signal (training).
+            tile: side of the tiles that the denoiser works on, working pixels; None: the whole.
 
         Returns:
             ``b m c h w``.
         """
+        patch = self.config.denoiser.patch
+        parts = (
+            (box, self._velocity(box.of(noisy, patch), t, given.cut(box), signal, drop))
+            for box in boxes(given.token_grid, tile)
+        )
+        return blended(parts, given.token_grid, patch)
+
+    def _velocity(
+        self, noisy: Tensor, t: Tensor, given: Given, signal: Tensor | None, drop: Tensor | None
+    ) -> Tensor:
         tokens = self.denoiser(
             self.autoencoder.noisy_tokens(noisy, given),
             given.reference_tokens,
@@ -96,7 +109,12 @@ class MarDini(nn.Module):
         return unpatchify(tokens, patch, rows // patch, cols // patch)
 
     def decode(
-        self, latent: Tensor | None, level: Tensor | None, given: Given, signal: Tensor | None
+        self,
+        latent: Tensor | None,
+        level: Tensor | None,
+        given: Given,
+        signal: Tensor | None,
+        tile: int | None = None,
     ) -> Tensor:
         """Paint the made frames, ``b m 3 h w``, RGB, not clamped.
 
@@ -105,8 +123,9 @@ class MarDini(nn.Module):
             level: ``b``, how noisy the latent is, 0 clean to 1 noise; None with no latent.
             given: what ``look`` found.
             signal: what ``plan`` said, or None.
+            tile: side of the tiles that the decoder works on, working pixels; None: the whole.
         """
-        return self.autoencoder.decode(latent, level, given, signal)
+        return self.autoencoder.decode(latent, level, given, signal, tile)
 
 
 def _check(frames: Tensor, mask: Tensor, times: Tensor) -> None:

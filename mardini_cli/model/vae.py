@@ -263,14 +263,19 @@ class Vae(Autoencoder):
         return patchify(latent, self.patch)
 
     def decode(
-        self, latent: Tensor | None, level: Tensor | None, given: Given, signal: Tensor | None
+        self,
+        latent: Tensor | None,
+        level: Tensor | None,
+        given: Given,
+        signal: Tensor | None,
+        tile: int | None = None,
     ) -> Tensor:
         """Paint made frames, each from its own latent alone: ``b m 3 h w``.
 
         Raises:
             ConfigError: no latent; picture latents have no draft mode.
         """
-        del level, signal
+        del level, signal, tile
         if latent is None:
             raise ConfigError(
                 "steps = 0 with picture latents", needed="1 or more", do="try --steps 25"

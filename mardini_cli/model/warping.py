@@ -66,10 +66,14 @@ def take(images: Tensor, index: Tensor) -> Tensor:
 
 
 def warp(image: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
-    """Fetch ``image[y + flow_y, x + flow_x]``; both ``p . h w``, flow in pixels of ``image``."""
+    """Fetch ``image[y + flow_y, x + flow_x]``, ``p . h w``; flow in pixels of ``image``.
+
+    The flow may cover a smaller map than the image: what comes back is as large as the flow.
+    """
     h, w = image.shape[-2:]
-    ys = torch.arange(h, device=flow.device, dtype=torch.float32).view(1, h, 1)
-    xs = torch.arange(w, device=flow.device, dtype=torch.float32).view(1, 1, w)
+    rows, cols = flow.shape[-2:]
+    ys = torch.arange(rows, device=flow.device, dtype=torch.float32).view(1, rows, 1)
+    xs = torch.arange(cols, device=flow.device, dtype=torch.float32).view(1, 1, cols)
     x = (xs + flow[:, 0].float()) * (2 / max(w - 1, 1)) - 1
     y = (ys + flow[:, 1].float()) * (2 / max(h - 1, 1)) - 1
     grid = torch.stack((x, y), dim=-1)
@@ -116,7 +120,12 @@ def project(flow: Tensor, gap: Gap) -> Tensor:
 
 
 def sides(
-    images: Tensor, flow: Tensor, gap: Gap, stride: int, mode: str = "bilinear"
+    images: Tensor,
+    flow: Tensor,
+    gap: Gap,
+    stride: int,
+    mode: str = "bilinear",
+    origin: tuple[int, int] = (0, 0),
 ) -> tuple[Tensor, Tensor]:
     """See both given frames of every gap from the made one's place.
 
@@ -126,11 +135,14 @@ def sides(
         gap: which two of them.
         stride: pixels in one cell of ``images``.
         mode: how ``grid_sample`` reads between cells.
+        origin: row and column of the flow's first place in the images, pixels.
 
     Returns:
         Each ``p c h w``, in the dtype of ``images``.
     """
     at = flow / stride
+    if any(origin):
+        at = at + at.new_tensor([origin[1], origin[0]] * 2).view(1, 4, 1, 1) / stride
     first = warp(take(images, gap.first), at[:, :2], mode)
     second = warp(take(images, gap.second), at[:, 2:], mode)
     return first.to(images.dtype), second.to(images.dtype)

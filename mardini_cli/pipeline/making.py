@@ -9,6 +9,7 @@ Dimension key
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from mardini_cli.errors import MadeFrameError
 from mardini_cli.media.probe import ClipInfo
 from mardini_cli.model.autoencoder import Given
 from mardini_cli.model.mardini import MarDini
+from mardini_cli.model.tiles import side_for
 from mardini_cli.pipeline.desk import Picture
 from mardini_cli.tasks.plan import Plan, Slot, Window
 
@@ -40,6 +42,9 @@ class MakeSettings:
     """Short side at which the model works out motion, pixels; None leaves it to the model."""
     batch: int | None = None
     """Windows made at once; None takes what suits the device. Changes no frame."""
+    tile: int | Literal["auto"] | None = "auto"
+    """Side of the tiles that denoiser and decoder work on, working pixels; None: the whole frame,
+    ``auto``: the whole unless it is very large."""
     match: bool = False
     """Hold the mean colour of frames that roll on from given ones (``joins.matched``)."""
 
@@ -50,6 +55,7 @@ def paint(
     signal: Tensor,
     sampler: SamplerConfig,
     slots: Sequence[Sequence[int]],
+    tile: int | None = None,
 ) -> Tensor:
     """Sample the made frames of a batch of windows, if there are steps, and decode them.
 
@@ -59,15 +65,16 @@ def paint(
         signal: the planner's.
         sampler: steps, guidance, seed.
         slots: for each window the places of its made frames in the whole job: their noise.
+        tile: side of the tiles that the networks work on, working pixels; None: the whole.
 
     Returns:
         ``b m 3 h w``, RGB, not clamped.
     """
     if not sampler.steps:
-        return model.decode(None, None, given, signal)
+        return model.decode(None, None, given, signal, tile)
 
     def velocity(heard: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
-        return lambda noisy, t: model.velocity(noisy, t, given, heard)
+        return lambda noisy, t: model.velocity(noisy, t, given, heard, tile=tile)
 
     shape = given.latent_shape
     noise = torch.stack(
@@ -75,7 +82,7 @@ def paint(
     ).to(signal.device)  # b m c h w
     guided = guided_velocity(velocity(signal), velocity(None), sampler.guidance)
     latent = sample(guided, noise, sampler.steps)
-    return model.decode(latent, torch.zeros(len(slots), device=signal.device), given, signal)
+    return model.decode(latent, torch.zeros(len(slots), device=signal.device), given, signal, tile)
 
 
 class Maker:
@@ -129,7 +136,9 @@ class Maker:
             given = self.model.look(frames, mask, times, work=self.settings.resolution)
             slots = [[slot.index for slot in window.made] for window in windows]
             signal = self.model.plan(given)
-            return paint(self.model, given, signal, self.settings.sampler, slots).float()
+            tile = self.settings.tile
+            side = side_for(given.token_grid) if tile == "auto" else tile
+            return paint(self.model, given, signal, self.settings.sampler, slots, side).float()
 
     def _batch(self, pictures: Sequence[Sequence[Picture]]) -> Tensor:
         """Windows of ``h w 3`` to ``b g 3 h w``, in memory that the next batch uses again.
