@@ -113,6 +113,11 @@ def test_every_example_script_runs(programs: Path, tmp_path: Path) -> None:
 
     told = run(*bash, examples / "interpolate.sh", clips / "cat.mp4", folder=tmp_path)
     run(*bash, examples / "batch.sh", clips, tmp_path / "done", folder=tmp_path)
+    stills = tmp_path / "stills"
+    stills.mkdir()
+    _write_stills(clips / "cat.mp4", stills)
+    run(*bash, examples / "time_lapse.sh", stills, tmp_path / "lapse.mp4", folder=tmp_path)
+    run(*bash, examples / "web_loop.sh", clips / "cat.mp4", tmp_path / "l.webm", folder=tmp_path)
     run(
         programs / "python",
         examples / "from_python.py",
@@ -124,6 +129,34 @@ def test_every_example_script_runs(programs: Path, tmp_path: Path) -> None:
     assert _frames(Path(told.strip())) == 9
     assert _frames(tmp_path / "done" / "cat.x2.mp4") == 5
     assert _frames(tmp_path / "p.mp4") == 5
+    assert _frames(tmp_path / "lapse.mp4") == 2 * 8 + 1
+    assert _frames(tmp_path / "l.webm") == 3 + 15 + 15
+
+
+def test_the_training_example_runs(programs: Path, tmp_path: Path) -> None:
+    examples = tmp_path / "examples"
+    shutil.copytree(ROOT / "examples", examples)
+    clips = tmp_path / "my clips"
+    clips.mkdir()
+    shutil.copy(examples / "cat.mp4", clips)
+
+    told = run(
+        *("env", f"PATH={programs}:{os.environ['PATH']}", "bash"),
+        *(examples / "train_mine.sh", clips, tmp_path / "run"),
+        folder=tmp_path,
+    )
+
+    assert _frames(Path(told.strip())) == 2 * 31 - 1
+    assert (tmp_path / "run" / "weights" / "model.safetensors").is_file()
+
+
+def test_every_script_of_the_examples_is_run_by_a_test_and_told_of() -> None:
+    page = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    here = Path(__file__).read_text(encoding="utf-8")
+
+    for script in (ROOT / "examples").glob("*.sh"):
+        assert f"| `{script.name}` |" in page
+        assert f'"{script.name}"' in here
 
 
 def test_the_man_page_lies_where_man_looks_for_the_programs_of_an_environment(
@@ -151,6 +184,13 @@ def test_version_runs_where_nothing_but_the_wheel_is_ours(programs: Path, tmp_pa
 def _frames(path: Path) -> int:
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
+
+
+def _write_stills(clip: Path, folder: Path) -> None:
+    """Every frame of a clip as a picture."""
+    with av.open(str(clip)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            frame.to_image().save(folder / f"still {number}.png")
 
 
 def _shorten(source: Path, target: Path, frames: int) -> None:
