@@ -190,7 +190,8 @@ def _write_stills(clip: Path, folder: Path) -> None:
     """Every frame of a clip as a picture."""
     with av.open(str(clip)) as container:
         for number, frame in enumerate(container.decode(video=0)):
-            frame.to_image().save(folder / f"still {number}.png")
+            picture = frame.to_image()  # type: ignore[no-untyped-call]  # PyAV gives it no types
+            picture.save(folder / f"still {number}.png")
 
 
 def _shorten(source: Path, target: Path, frames: int) -> None:
