@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A clip for the head of a web page: a second longer, then led back to its first frame, without
-# sound, as WebM. The result's path comes on standard output.
+# A clip for the head of a web page: a little longer, then led back to its first frame, without
+# sound, as WebM. The result's path comes on standard output. Longer is not better: what lies far
+# from every given frame can only be guessed.
 # Usage: examples/web_loop.sh CLIP OUT.webm
 set -euo pipefail
 
@@ -11,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Lossless in between: the clip's own frames are encoded once, at the end.
-mardini extend "$clip" --seconds 1 --steps 0 --audio none --codec ffv1 \
+mardini extend "$clip" --seconds 0.4 --steps 0 --audio none --codec ffv1 \
   --output "$work/longer.mkv" --quiet >/dev/null
-mardini extend "$work/longer.mkv" --loop --seconds 1 --steps 0 --audio none \
+mardini extend "$work/longer.mkv" --loop --seconds 0.4 --steps 0 --audio none \
   --output "$out" --overwrite --quiet
