@@ -39,8 +39,10 @@ class Shots:
     """Frames that repeat the one before them."""
     smoothed: frozenset[int] = field(default=frozenset())
     """Frames among ``held`` that are made anew."""
-    at_cuts: str = "hold"
-    """What stands between the last frame of a shot and the cut: predict or hold."""
+    at_cuts: str = "predict"
+    """What stands between the last frame of a shot and the cut: predict or hold. On held-out clips
+    prediction is nearer to the truth: 26.1 against 23.6 dB for one frame, 22.3 against 21.5 for
+    three (``docs/cuts.md``)."""
 
     def __post_init__(self) -> None:
         check_choice("at_cuts", self.at_cuts, AT_CUTS)
@@ -69,9 +71,10 @@ def lay(
         shots: of the clip that the given frames come from.
 
     Returns:
-        The slots, as many and at the same times, and the windows that make the made ones.
+        The slots, as many and at the same times, but for context that is to be made anew, which
+        is left out; and the windows that make the made ones.
     """
-    asked = [_smoothed(slot, shots) for slot in slots]
+    asked = [_smoothed(slot, shots) for slot in slots if slot.shown or not _smooths(slot, shots)]
     settled: list[Slot] = []
     windows: list[Window] = []
     for shot in _split(asked, shots):
@@ -97,7 +100,11 @@ def _windows(slots: Sequence[Slot], size: int) -> Iterator[Window]:
 
 
 def _smoothed(slot: Slot, shots: Shots) -> Slot:
-    return replace(slot, given=None) if slot.given in shots.smoothed else slot
+    return replace(slot, given=None) if _smooths(slot, shots) else slot
+
+
+def _smooths(slot: Slot, shots: Shots) -> bool:
+    return slot.given in shots.smoothed
 
 
 def _split(slots: Iterable[Slot], shots: Shots) -> Iterator[list[Slot]]:
