@@ -30,6 +30,10 @@ class Planned:
     seed: int
     weights: str
     device: str
+    cuts: int = 0
+    """Cuts of the source that nothing is made across."""
+    held: int = 0
+    """Frames of the source that repeat the one before."""
     drawing: str = ""
     """Every window with its frames, where it was asked for."""
 
@@ -94,7 +98,7 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
-    """A picture or film for eyes stands beside the result."""
+    """A picture, film or list for eyes stands beside the result."""
 
     output: Path
     what: str

@@ -13,13 +13,16 @@ from mardini_cli.api.jobs import MakeRequest, Plain, making_of
 from mardini_cli.api.keyframes import Fit, KeyframesRequest, keyframes
 from mardini_cli.api.probe import ProbeRequest, probe
 from mardini_cli.api.proof import VerifyRequest, verify
+from mardini_cli.api.shots import AtCuts, Duplicates
 from mardini_cli.api.train import train
 
 __all__ = [
     "AnimateRequest",
+    "AtCuts",
     "Audio",
     "ClipAudio",
     "Direction",
+    "Duplicates",
     "ExtendRequest",
     "FillRequest",
     "Fit",

@@ -24,6 +24,7 @@ from mardini_cli.api.interpolate import interpolate as interpolate_events
 from mardini_cli.api.jobs import MakeRequest, Plain
 from mardini_cli.api.keyframes import Fit, KeyframesRequest
 from mardini_cli.api.keyframes import keyframes as keyframes_events
+from mardini_cli.api.shots import AtCuts, Duplicates
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import UsageError
 from mardini_cli.events import Event, Finished
@@ -34,6 +35,22 @@ OnEvent = Callable[[Event], None]
 FilePath = str | Path
 Number = int | float | str | Fraction
 """A float is read as it is written: 0.1 is a tenth."""
+
+
+OF_CLIPS = (
+    "factor",
+    "slow_motion",
+    "speed",
+    "start",
+    "end",
+    "audio",
+    "cuts",
+    "cut_threshold",
+    "write_cuts",
+    "at_cuts",
+    "duplicates",
+)
+"""Flags of ``interpolate`` that mean nothing for pictures."""
 
 
 class Making(TypedDict, total=False):
@@ -71,6 +88,11 @@ class Interpolating(Making, total=False):
     start: str | None
     end: str | None
     audio: ClipAudio
+    cuts: str
+    cut_threshold: float | None
+    write_cuts: FilePath | None
+    at_cuts: AtCuts
+    duplicates: Duplicates
     between: int
     frame: Mapping[Number, FilePath]
     """Pictures by their times, seconds."""
@@ -128,8 +150,8 @@ def interpolate(
     at = tuple((_number(t), Path(p)) for t, p in (told.pop("frame", None) or {}).items())
     if at or len(sources) > 1:
         images = tuple(Path(source) for source in sources)
-        for name in ("factor", "slow_motion", "speed", "start", "end", "audio"):
-            told.pop(name, None)  # of clips
+        for name in OF_CLIPS:
+            told.pop(name, None)
         request = KeyframesRequest(images=images, at=at)
         return _finished(keyframes_events(_with(request, told)), on_event)
     if not sources:
@@ -170,7 +192,7 @@ def _with(request: Request, flags: dict[str, Any]) -> Request:
             needed="a flag of this task",
             do="see the command's --help",
         )
-    for name in {"output"} & flags.keys():
+    for name in {"output", "write_cuts"} & flags.keys():
         flags[name] = None if flags[name] is None else Path(flags[name])
     if isinstance(flags.get("fps"), str):
         flags["fps"] = rate_of(flags["fps"])  # "59.94" means 60000/1001

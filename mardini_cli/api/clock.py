@@ -15,6 +15,7 @@ from mardini_cli.tasks.grid import at_rate
 from mardini_cli.tasks.interpolate import interpolate
 from mardini_cli.tasks.pace import Pace, ramp, slow_motion
 from mardini_cli.tasks.plan import Plan
+from mardini_cli.tasks.shots import Shots
 
 if TYPE_CHECKING:
     from mardini_cli.media.passage import Passage, Sound
@@ -91,13 +92,14 @@ class Timed:
     passage: Passage
 
 
-def timed(timing: Timing, info: ClipInfo, size: int) -> Timed:
+def timed(timing: Timing, info: ClipInfo, size: int, shots: Shots | None = None) -> Timed:
     """Plan what was asked for.
 
     Args:
         timing: what was asked for.
         info: the clip.
         size: the most slots of a window.
+        shots: where the clip's shots begin, and which frames repeat.
 
     Raises:
         ConfigError: a part outside the clip.
@@ -123,10 +125,10 @@ def timed(timing: Timing, info: ClipInfo, size: int) -> Timed:
     ):
         rate = info.rate
     if rate is not None:
-        plan = at_rate(times, rate, size, tolerance=info.time_base / 2, first=first)
+        plan = at_rate(times, rate, size, tolerance=info.time_base / 2, first=first, shots=shots)
     else:
         whole = int(slowness) if slowness > 1 and slowness.denominator == 1 else FACTOR
-        plan = interpolate(times, timing.factor or whole, size, first=first)
+        plan = interpolate(times, timing.factor or whole, size, shots, first)
     return Timed(
         plan=plan, end=shown(stop), passage=_passage(timing, pace, (start, stop), at, is_part)
     )

@@ -19,8 +19,16 @@ from mardini_cli.api.jobs import (
     choose_tools,
     output_for,
 )
+from mardini_cli.api.shots import (
+    AtCuts,
+    Duplicates,
+    ShotSettings,
+    check_lists,
+    shots_of,
+    write_list,
+)
 from mardini_cli.errors import TooFewFramesError
-from mardini_cli.events import Event
+from mardini_cli.events import Drawn, Event
 from mardini_cli.tasks.interpolate import check_factor
 
 
@@ -45,10 +53,21 @@ class InterpolateRequest(MakeRequest):
     audio: ClipAudio = "auto"
     """auto copies sound that keeps its time; drop leaves it out; stretch slows it down."""
 
+    cuts: str = "auto"
+    """auto finds cuts, off takes the clip for one shot, anything else is a file that lists them."""
+    cut_threshold: float | None = None
+    """Share of the picture that must be new at a cut, above 0 to 1; higher finds fewer."""
+    write_cuts: Path | None = None
+    """Where to write the list of cuts, to be edited and read back."""
+    at_cuts: AtCuts = "predict"
+    """What stands between the last frame of a shot and the cut: predict or hold."""
+    duplicates: Duplicates = "keep"
+    """Frames that only repeat the one before: keep them, or smooth the motion that they stop."""
+
     def __post_init__(self) -> None:
         if self.factor is not None:
             check_factor(self.factor)
-        _ = self.timing
+        _ = self.timing, self.shots
         check_making(self)
 
     @property
@@ -64,6 +83,17 @@ class InterpolateRequest(MakeRequest):
             audio=self.audio,
         )
 
+    @property
+    def shots(self) -> ShotSettings:
+        """What was asked of cuts and repeated frames."""
+        return ShotSettings(
+            cuts=self.cuts,
+            cut_threshold=self.cut_threshold,
+            write_cuts=self.write_cuts,
+            at_cuts=self.at_cuts,
+            duplicates=self.duplicates,
+        )
+
 
 def interpolate(request: InterpolateRequest) -> Generator[Event, None, None]:
     """Check, plan, make and write; closing the iterator stops the work and leaves no file.
@@ -74,23 +104,32 @@ def interpolate(request: InterpolateRequest) -> Generator[Event, None, None]:
     Raises:
         MardiniError: anything that the user can act on, before or during the work.
     """
-    yield from carry_out(_preflight(request))
+    job = _preflight(request)
+    if request.write_cuts is not None:
+        yield Drawn(output=request.write_cuts, what="list of cuts")
+    yield from carry_out(job)
 
 
 def _preflight(request: InterpolateRequest) -> Job:
     """Every check that needs no network; decoding the clip for its times comes last."""
     from mardini_cli.media.door import open_source
     from mardini_cli.media.probe import probe
+    from mardini_cli.media.shots import Watch
     from mardini_cli.media.source import ClipSource
 
     open_source(request.clip).close()
+    check_lists(request.shots, request.overwrite)
     output = output_for(request, request.clip, request.timing.mark)
     encode = check_place(request, output, [request.clip])
     tools = choose_tools(request, encode)  # from here on torch is needed
-    info = probe(request.clip)
+    watch = Watch()
+    info = probe(request.clip, watch=lambda _time, frame: watch(frame))
     _check_frames(request.clip, len(info.times))
-    times = timed(request.timing, info, tools.config.window)
+    shots = shots_of(request.shots, info.times, watch.steps)
+    times = timed(request.timing, info, tools.config.window, shots)
     check_ticks(output, times.plan.times)
+    if request.write_cuts is not None:
+        write_list(request.write_cuts, shots, info.times)
     return Job(
         request=request,
         source=ClipSource(info),
@@ -99,6 +138,8 @@ def _preflight(request: InterpolateRequest) -> Job:
         end=times.end,
         tools=tools,
         info=replace(info, passage=times.passage),
+        cuts=len(shots.cuts),
+        held=len(shots.held),
     )
 
 

@@ -187,6 +187,10 @@ class Job:
     """Hold the mean colour of frames that roll on from given ones."""
     info: ClipInfo
     """What the result takes over: planes, colour, sound; its clock is the result's."""
+    cuts: int = 0
+    """Cuts of the source that no window lies over."""
+    held: int = 0
+    """Frames of the source that repeat the one before them."""
 
 
 def output_for(request: MakeRequest, source: Path, mark: str, suffix: str | None = None) -> Path:
@@ -288,6 +292,8 @@ def planned(job: Job) -> Planned:
         seed=job.request.sampler.seed,
         weights=job.request.model,
         device=str(job.tools.device),
+        cuts=job.cuts,
+        held=job.held,
         drawing=draw(job.plan) if job.request.show_plan else "",
     )
 

@@ -16,6 +16,7 @@ from mardini_cli.cli.screen import Screen
 from mardini_cli.cli.several import follow_all
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import UsageError
+from mardini_cli.tasks.cuts import THRESHOLD
 
 DEFAULTS = api.InterpolateRequest(clip=Path())
 
@@ -62,6 +63,41 @@ AudioOpt = Annotated[
         "--audio",
         metavar="auto|drop|stretch",
         help="Sound at another speed: left out, or stretched at its own pitch.",
+    ),
+]
+CutsOpt = Annotated[
+    str,
+    typer.Option(
+        "--cuts",
+        metavar="auto|off|FILE",
+        help="Where shots begin, since nothing is made across a cut: found, none, or a list.",
+    ),
+]
+CutThresholdOpt = Annotated[
+    float | None,
+    typer.Option(
+        "--cut-threshold",
+        help=f"How much must be new at a cut, 0 to 1; higher finds fewer. {THRESHOLD} without it.",
+    ),
+]
+WriteCutsOpt = Annotated[
+    Path | None,
+    typer.Option("--write-cuts", metavar="FILE", help="Write the cuts as a list to edit."),
+]
+AtCutsOpt = Annotated[
+    str,
+    typer.Option(
+        "--at-cuts",
+        metavar="predict|hold",
+        help="Last frames before a cut: predict how the shot goes on, or hold its last frame.",
+    ),
+]
+DuplicatesOpt = Annotated[
+    str,
+    typer.Option(
+        "--duplicates",
+        metavar="keep|smooth",
+        help="Frames that repeat the one before: keep them, or make the motion even.",
     ),
 ]
 BetweenOpt = Annotated[
@@ -111,6 +147,11 @@ def interpolate(
     start: StartOpt = DEFAULTS.start,
     end: EndOpt = DEFAULTS.end,
     audio: AudioOpt = DEFAULTS.audio,
+    cuts: CutsOpt = DEFAULTS.cuts,
+    cut_threshold: CutThresholdOpt = DEFAULTS.cut_threshold,
+    write_cuts: WriteCutsOpt = DEFAULTS.write_cuts,
+    at_cuts: AtCutsOpt = DEFAULTS.at_cuts,
+    duplicates: DuplicatesOpt = DEFAULTS.duplicates,
     output: options.OutputOpt = DEFAULTS.output,
     between: BetweenOpt = KEYFRAMES.between,
     frame: FrameOpt = None,
@@ -148,6 +189,9 @@ def interpolate(
     Every frame of the clip keeps its time and its pixels, sound is copied, and n frames become
     (n - 1) * K + 1; or they come at a constant rate (--fps), slower (--slow-motion), or along a
     ramp (--speed). The result stands beside the clip as NAME.xK, unless --output says where.
+
+    Nothing is made across a cut. Cuts are found; --write-cuts lists them for editing, and --cuts
+    reads the list. What stands still stays exactly still, and costs no time.
 
     Two pictures and more are keyframes: the clip goes through all of them, evenly (--between) or
     at times of their own (--frame).
@@ -207,6 +251,11 @@ def interpolate(
         start=start,
         end=end,
         audio=cast("api.ClipAudio", audio),
+        cuts=cuts,
+        cut_threshold=cut_threshold,
+        write_cuts=write_cuts,
+        at_cuts=cast("api.AtCuts", at_cuts),
+        duplicates=cast("api.Duplicates", duplicates),
         **api.making_of(making),
     )
     requests = [replace(request, clip=clip) for clip in images]

@@ -180,9 +180,11 @@ def _plain(value: Any) -> Any:
 
 def plan_line(plan: Planned) -> str:
     """What will be done, for eyes."""
+    shots = f", {plan.cuts} cut{'' if plan.cuts == 1 else 's'}" if plan.cuts else ""
+    shots += f", {plan.held} repeated" if plan.held else ""
     return (
         f"{plan.task}: {plan.source.name}, {plan.width}x{plan.height}, "
-        f"{plan.given} given + {plan.made} made = {plan.given + plan.made} frames "
+        f"{plan.given} given + {plan.made} made = {plan.given + plan.made} frames{shots} "
         f"in {plan.windows} window{'' if plan.windows == 1 else 's'}; "
         f"{plan.weights} on {plan.device}, steps {plan.steps}, seed {plan.seed}; to {plan.output}"
     )

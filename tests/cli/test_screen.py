@@ -171,13 +171,15 @@ def test_an_event_in_json_reads_whole() -> None:
         "seed": 0,
         "weights": "mardini-tiny",
         "device": "cpu",
+        "cuts": 0,
+        "held": 0,
         "drawing": "",
     }
 
 
 SCHEMAS = {
-    "planned": "device drawing end event given height made output seed source start steps task "
-    "weights width windows",
+    "planned": "cuts device drawing end event given height held made output seed source start "
+    "steps task weights width windows",
     "progress": "done elapsed event total unit",
     "warned": "code event message",
     "finished": "duration elapsed event frames made output size",
