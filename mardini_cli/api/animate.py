@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+from mardini_cli.api.fetching import with_weights
 from mardini_cli.api.jobs import (
     Job,
     MakeRequest,
@@ -72,6 +73,7 @@ class AnimateRequest(MakeRequest):
             )
 
 
+@with_weights
 def animate(request: AnimateRequest) -> Generator[Event, None, None]:
     """Make one clip, or one for each variation; the contact sheet comes last.
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from mardini_cli.api.fetching import with_weights
 from mardini_cli.api.jobs import (
     Job,
     MakeRequest,
@@ -77,6 +78,7 @@ class ExtendRequest(MakeRequest):
             )
 
 
+@with_weights
 def extend(request: ExtendRequest) -> Generator[Event, None, None]:
     """Check, plan, make and write; then measure every join.
 

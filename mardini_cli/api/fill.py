@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mardini_cli.api.fetching import with_weights
 from mardini_cli.api.jobs import (
     Job,
     MakeRequest,
@@ -67,6 +68,7 @@ class FillRequest(MakeRequest):
             raise ConfigError(f"--damaged {self.damaged}", needed="auto", do="write --damaged auto")
 
 
+@with_weights
 def fill(request: FillRequest) -> Generator[Event, None, None]:
     """Check, look for damage, plan, make and write.
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from mardini_cli.api.clock import ClipAudio, Timing, timed
+from mardini_cli.api.fetching import with_weights
 from mardini_cli.api.jobs import (
     Job,
     MakeRequest,
@@ -95,6 +96,7 @@ class InterpolateRequest(MakeRequest):
         )
 
 
+@with_weights
 def interpolate(request: InterpolateRequest) -> Generator[Event, None, None]:
     """Check, plan, make and write; closing the iterator stops the work and leaves no file.
 

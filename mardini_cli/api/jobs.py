@@ -46,7 +46,7 @@ class MakeRequest:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     """``--steps``, ``--guidance`` and ``--seed``."""
     model: str = "mardini-tiny"
-    """Weights: a release name, or a folder."""
+    """Weights: a release name, a folder, a file or a place on the Hub."""
     device: str = "auto"
     dtype: str = "auto"
     attention: str = "auto"
@@ -166,6 +166,8 @@ def span_of(text: str | None) -> tuple[Fraction, Fraction] | None:
 class Tools:
     """What a request chose, checked: weights that are there, a device that is there."""
 
+    weights: str
+    """Their name, with the commit if they are from the Hub."""
     config: ModelConfig
     device: torch.device
     dtype: torch.dtype
@@ -241,7 +243,7 @@ def choose_tools(request: MakeRequest, encode: EncodeSettings) -> Tools:
     from mardini_cli import weights
     from mardini_cli.device import choose_device, choose_dtype
 
-    config = weights.read_card(weights.find(request.model)).config
+    config = weights.read_card(weights.find(request.model, fetch=False)).config
     device = choose_device(request.device)
     dtype = choose_dtype(request.dtype, device)
     if request.attention == "xformers":
@@ -250,7 +252,13 @@ def choose_tools(request: MakeRequest, encode: EncodeSettings) -> Tools:
         from mardini_cli.model.attention import require_xformers
 
         require_xformers(device, torch.float32, config.planner.width // config.planner.heads)
-    return Tools(config=config, device=device, dtype=dtype, encode=encode)
+    return Tools(
+        weights=weights.identity(request.model),
+        config=config,
+        device=device,
+        dtype=dtype,
+        encode=encode,
+    )
 
 
 def check_ticks(output: Path, times: Sequence[Fraction]) -> None:
@@ -290,7 +298,7 @@ def planned(job: Job) -> Planned:
         end=job.plan.times[-1],
         steps=job.request.sampler.steps,
         seed=job.request.sampler.seed,
-        weights=job.request.model,
+        weights=job.tools.weights,
         device=str(job.tools.device),
         cuts=job.cuts,
         held=job.held,

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
+from mardini_cli.api.fetching import with_weights
 from mardini_cli.api.jobs import (
     Job,
     MakeRequest,
@@ -62,6 +63,7 @@ class KeyframesRequest(MakeRequest):
             raise ConfigError(f"fit '{self.fit}'", needed="pad or crop", do="choose one")
 
 
+@with_weights
 def keyframes(request: KeyframesRequest) -> Generator[Event, None, None]:
     """Check, plan, make and write.
 

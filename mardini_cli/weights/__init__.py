@@ -14,7 +14,7 @@ Room: weights (floor 4). The one door to safetensors and to the Hub.
 from typing import TYPE_CHECKING, Any
 
 from mardini_cli.weights.layout import Card, check_files, digest, read_card
-from mardini_cli.weights.sources import RELEASES, HubName, Source, find, locate, releases
+from mardini_cli.weights.sources import RELEASES, HubName, Source, find, identity, locate, releases
 
 if TYPE_CHECKING:
     from mardini_cli.weights.reading import load
@@ -28,6 +28,7 @@ __all__ = [
     "check_files",
     "digest",
     "find",
+    "identity",
     "load",
     "locate",
     "read_card",

@@ -31,6 +31,10 @@ _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _REVISION = re.compile(r"[\w./-]+")
 
 
+class AbsentWeightsError(MissingWeightsError):
+    """On the Hub, and not in its cache; whoever asked did not want to fetch."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
     """One line of the release table."""
@@ -115,21 +119,36 @@ def locate(name: str) -> Source:
     )
 
 
-def find(name: str) -> Path:
+def find(name: str, *, fetch: bool = True) -> Path:
     """Turn ``--model`` into a folder, or into a single file of tensors.
 
-    What is on the Hub and not in its cache is fetched.
+    Args:
+        name: what ``--model`` takes.
+        fetch: bring what is on the Hub and not in its cache.
 
     Raises:
+        AbsentWeightsError: they would have to be fetched.
         WeightsError: no such weights, or the Hub does not hand them over.
     """
     source = locate(name)
     if source.path is not None:
         return source.path
-    assert source.hub is not None
+    if not fetch or source.hub is None:
+        raise AbsentWeightsError(
+            f"{name} is not here",
+            needed="weights in the cache",
+            do="run 'mardini weights download'",
+        )
     from mardini_cli.weights import hub  # late: 0.2 s
 
     return hub.fetch(source.hub)
+
+
+def identity(name: str) -> str:
+    """The name, with the commit that it stands for where it leads to the Hub's cache."""
+    source = locate(name)
+    at = source.revision
+    return f"hub:{source.hub.repo}@{at}" if source.hub and at else name
 
 
 def _on_the_hub(name: str, place: HubName) -> Source:
