@@ -20,7 +20,7 @@ from mardini_cli.api.jobs import (
     check_place,
     check_ticks,
     choose_tools,
-    load_model,
+    load_models,
     output_for,
 )
 from mardini_cli.config import SamplerConfig, sampler_of
@@ -84,9 +84,9 @@ def animate(request: AnimateRequest) -> Generator[Event, None, None]:
         MardiniError: anything that the user can act on, before or during the work.
     """
     jobs = _preflight(request)
-    model = None if request.dry_run else load_model(request, jobs[0].tools.device)
+    models = [] if request.dry_run else load_models(request, jobs[0].tools)
     for job in jobs:
-        yield from carry_out(job, model)
+        yield from carry_out(job, models)
     if len(jobs) > 1 and not request.dry_run:
         from mardini_cli.pipeline.looking import variations
 

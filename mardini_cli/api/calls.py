@@ -62,6 +62,7 @@ class Making(TypedDict, total=False):
     seed: int
     model: str
     device: str
+    devices: str | None
     dtype: str
     attention: str
     resolution: int | None

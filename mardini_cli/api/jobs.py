@@ -48,6 +48,8 @@ class MakeRequest:
     model: str = "mardini-tiny"
     """Weights: a release name, a folder, a file or a place on the Hub."""
     device: str = "auto"
+    devices: str | None = None
+    """Several devices that share the windows, such as ``0,1``; instead of ``device``."""
     dtype: str = "auto"
     attention: str = "auto"
     """Attention kernels: auto, xformers or sdpa."""
@@ -170,6 +172,8 @@ class Tools:
     """Their name, with the commit if they are from the Hub."""
     config: ModelConfig
     device: torch.device
+    others: tuple[torch.device, ...]
+    """Further devices, which share the work."""
     dtype: torch.dtype
     encode: EncodeSettings
 
@@ -244,7 +248,7 @@ def choose_tools(request: MakeRequest, encode: EncodeSettings) -> Tools:
     from mardini_cli.device import choose_device, choose_dtype
 
     config = weights.read_card(weights.find(request.model, fetch=False)).config
-    device = choose_device(request.device)
+    device, *others = [choose_device(name) for name in _device_names(request)]
     dtype = choose_dtype(request.dtype, device)
     if request.attention == "xformers":
         import torch
@@ -256,9 +260,26 @@ def choose_tools(request: MakeRequest, encode: EncodeSettings) -> Tools:
         weights=weights.identity(request.model),
         config=config,
         device=device,
+        others=tuple(others),
         dtype=dtype,
         encode=encode,
     )
+
+
+def _device_names(request: MakeRequest) -> list[str]:
+    """Names for ``choose_device``; a bare number is a CUDA device.
+
+    Raises:
+        ConfigError: an empty name.
+    """
+    if request.devices is None:
+        return [request.device]
+    names = [name.strip() for name in request.devices.split(",")]
+    if not all(names):
+        raise ConfigError(
+            f"devices '{request.devices}'", needed="names with commas between", do="try 0,1"
+        )
+    return [f"cuda:{name}" if name.isdecimal() else name for name in names]
 
 
 def check_ticks(output: Path, times: Sequence[Fraction]) -> None:
@@ -299,31 +320,34 @@ def planned(job: Job) -> Planned:
         steps=job.request.sampler.steps,
         seed=job.request.sampler.seed,
         weights=job.tools.weights,
-        device=str(job.tools.device),
+        device=", ".join(str(one) for one in (job.tools.device, *job.tools.others)),
         cuts=job.cuts,
         held=job.held,
         drawing=draw(job.plan) if job.request.show_plan else "",
     )
 
 
-def load_model(request: MakeRequest, device: torch.device) -> MarDini:
-    """Load the weights; they stay float32: autocast takes what may be shorter."""
+def load_models(request: MakeRequest, tools: Tools) -> list[MarDini]:
+    """Load the weights on every device; they stay float32: autocast takes what may be shorter."""
     import torch
 
     from mardini_cli import weights
     from mardini_cli.model.attention import use_backend
 
-    model = weights.load(request.model, device, torch.float32)
-    use_backend(model, cast("Backend", request.attention))
-    return model
+    models = []
+    for device in (tools.device, *tools.others):
+        model = weights.load(request.model, device, torch.float32)
+        use_backend(model, cast("Backend", request.attention))
+        models.append(model)
+    return models
 
 
-def carry_out(job: Job, model: MarDini | None = None) -> Iterator[Event]:
+def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
     """Tell the plan, make and write; closing the iterator stops the work and leaves no file.
 
     Args:
         job: what to do.
-        model: loaded already; None loads it.
+        models: loaded already, one a device; none loads them.
 
     Yields:
         ``Planned``, then ``Warned`` and ``Progress`` as they come, then ``Finished``; only
@@ -336,7 +360,7 @@ def carry_out(job: Job, model: MarDini | None = None) -> Iterator[Event]:
         yield Warned(code="input", message=notice)
     if job.request.dry_run:
         return
-    yield from _make(job, model or load_model(job.request, job.tools.device))
+    yield from _make(job, models or load_models(job.request, job.tools))
     yield Finished(
         output=job.output,
         frames=len(job.plan.times),
@@ -383,9 +407,10 @@ def _looking(job: Job) -> Iterator[Event]:
         yield Drawn(output=film, what=f"{job.request.compare} on the left, ours on the right")
 
 
-def _make(job: Job, model: MarDini) -> Iterator[Event]:
+def _make(job: Job, models: Sequence[MarDini]) -> Iterator[Event]:
     from mardini_cli import pipeline
 
+    model, *others = models
     settings = pipeline.MakeSettings(
         sampler=job.request.sampler,
         dtype=job.tools.dtype,
@@ -397,7 +422,7 @@ def _make(job: Job, model: MarDini) -> Iterator[Event]:
     with _writer(job) as writer:
         for notice in writer.notices:
             yield Warned(code="output", message=notice)
-        yield from pipeline.run(job.plan, job.source, model, settings, writer)
+        yield from pipeline.run(job.plan, job.source, model, settings, writer, others)
 
 
 def _writer(job: Job) -> Writer:

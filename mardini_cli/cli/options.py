@@ -87,6 +87,10 @@ GuidanceOpt = Annotated[
     float,
     typer.Option("--guidance", help="Weight of the planning signal when sampling; 1: plain."),
 ]
+DevicesOpt = Annotated[
+    str | None,
+    typer.Option("--devices", metavar="0,1", help="Several devices that share the windows."),
+]
 TileOpt = Annotated[
     str,
     typer.Option(

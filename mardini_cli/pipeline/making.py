@@ -22,6 +22,7 @@ from mardini_cli.model.autoencoder import Given
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.tiles import side_for
 from mardini_cli.pipeline.desk import Picture
+from mardini_cli.pipeline.joins import matched
 from mardini_cli.tasks.plan import Plan, Slot, Window
 
 LARGEST_BATCH = 16
@@ -92,7 +93,7 @@ class Maker:
         self.model, self.settings = model, settings
         self.device = next(model.parameters()).device
         self._frames = torch.empty(0)
-        self._noted = 0  # windows made so far: names the window in an error
+        self.noted = 0  # windows made so far: names the window in an error
 
     def batch_size(self, plan: Plan, info: ClipInfo) -> int:
         """One window on a CPU, whose cores one window keeps busy; what memory allows on a GPU."""
@@ -121,11 +122,13 @@ class Maker:
             made = torch.cat([made, alpha.mean(2, keepdim=True)], 2)
         self._check(made, windows)
         pixels = made.clamp_(0, 1).cpu().permute(0, 1, 3, 4, 2).numpy()  # b m h w c, a view
-        return [
-            (slot, pixels[row, place])
-            for row, window in enumerate(windows)
-            for place, slot in enumerate(window.made)
-        ]
+        out = []
+        for row, window in enumerate(windows):
+            frames_made = [(slot, pixels[row, n]) for n, slot in enumerate(window.made)]
+            if self.settings.match:
+                frames_made = matched(window, pictures[row], frames_made)
+            out += frames_made
+        return out
 
     def _make(self, windows: Sequence[Window], frames: Tensor) -> Tensor:
         """Make frames from RGB, ``b g 3 h w``: ``b m 3 h w`` float32, not clamped."""
@@ -157,8 +160,8 @@ class Maker:
         """Refuse NaN and infinity before they become a black or torn picture."""
         # A sum passes on what is not finite, forty times quicker than a look at each number.
         bad = ~made.sum((2, 3, 4)).isfinite()  # b m
-        for number, window in enumerate(windows, start=self._noted):
-            row = bad[number - self._noted].tolist()
+        for number, window in enumerate(windows, start=self.noted):
+            row = bad[number - self.noted].tolist()
             frames = [str(s.index) for s, broken in zip(window.made, row, strict=True) if broken]
             if frames:
                 raise MadeFrameError(
@@ -166,4 +169,4 @@ class Maker:
                     needed="finite pixels",
                     do="try --dtype fp32, or other weights",
                 )
-        self._noted += len(windows)
+        self.noted += len(windows)

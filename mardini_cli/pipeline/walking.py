@@ -17,10 +17,10 @@ from mardini_cli.media.source import Source
 from mardini_cli.media.writer import Writer
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.pipeline.channel import Channel
-from mardini_cli.pipeline.desk import Decoded, Desk, Page, Picture, given_uses
-from mardini_cli.pipeline.joins import matched
+from mardini_cli.pipeline.crew import Crew
+from mardini_cli.pipeline.desk import Decoded, Desk, Page, given_uses
 from mardini_cli.pipeline.making import Maker, MakeSettings
-from mardini_cli.tasks.plan import Plan, Slot, Window
+from mardini_cli.tasks.plan import Plan, Window
 
 DECODED_AHEAD = 3
 """Given frames that may wait for the model."""
@@ -31,12 +31,25 @@ PROGRESS_SECONDS = 0.5
 
 
 def run(
-    plan: Plan, source: Source, model: MarDini, settings: MakeSettings, writer: Writer
+    plan: Plan,
+    source: Source,
+    model: MarDini,
+    settings: MakeSettings,
+    writer: Writer,
+    others: Sequence[MarDini] = (),
 ) -> Generator[Progress, None, None]:
     """Make and write every frame of a plan; closing the iterator stops all of it.
 
     The writer is entered and left by the caller, so that what happens to an unfinished file is
     decided in one place.
+
+    Args:
+        plan: what to make.
+        source: given frames.
+        model: makes the others.
+        settings: how.
+        writer: of the result.
+        others: the same model on other devices, which share the work.
 
     Raises:
         MadeFrameError: the model made NaN or infinity.
@@ -61,12 +74,15 @@ def run(
         reading = threads.submit(_read, source, given_uses(plan).keys(), decoded)
         writing = threads.submit(_write, writer, pages, tally)
         desk = stack.enter_context(closing(Desk(plan, decoded, reading, pages, writing)))
-        make = Maker(model, settings)
-        for windows in batches(plan.windows, settings.batch or make.batch_size(plan, source.info)):
-            given = desk.give(windows)
-            made = make(windows, given)
-            if settings.match:
-                made = _matched(windows, given, made)
+        makers = [Maker(one, settings) for one in (model, *others)]
+        size = settings.batch or min(maker.batch_size(plan, source.info) for maker in makers)
+        crew = stack.enter_context(Crew(makers))
+        for windows in batches(plan.windows, size):
+            for made in crew.ready(windows):
+                desk.take(made)
+                yield progress()
+            crew.begin(windows, desk.give(windows))
+        for made in crew.rest():
             desk.take(made)
             yield progress()
         desk.finish()
@@ -92,19 +108,6 @@ def batches(windows: Sequence[Window], size: int) -> Iterator[tuple[Window, ...]
         making.update(slot.index for slot in window.made)
     if batch:
         yield tuple(batch)
-
-
-def _matched(
-    windows: Sequence[Window],
-    given: Sequence[Sequence[Picture]],
-    made: Sequence[tuple[Slot, Picture]],
-) -> list[tuple[Slot, Picture]]:
-    by_slot = {slot.index: picture for slot, picture in made}
-    return [
-        frame
-        for window, pictures in zip(windows, given, strict=True)
-        for frame in matched(window, pictures, [(s, by_slot[s.index]) for s in window.made])
-    ]
 
 
 @dataclass(slots=True)

@@ -366,3 +366,30 @@ def test_there_is_something_to_look_at(
     left, right = frame_of(clip, 0).astype(float), frame_of(clip, 1).astype(float)
     plainly = left if plain == "repeat" else (left + right) / 2
     assert np.abs(wide[:, :64] - plainly).mean() < 8  # colour is halved in its resolution
+
+
+def test_devices_share_the_windows(making: api.MakeRequest, clip: Path, tmp_path: Path) -> None:
+    alone, shared = (
+        list(
+            api.interpolate(
+                api.InterpolateRequest(
+                    clip=clip,
+                    factor=4,
+                    **api.making_of(replace(making, output=tmp_path / name, devices=devices)),
+                )
+            )
+        )
+        for name, devices in (("alone.mkv", None), ("shared.mkv", "cpu,cpu"))
+    )
+
+    assert isinstance(shared[0], Planned)
+    assert shared[0].device == "cpu, cpu"
+    assert read_back(tmp_path / "shared.mkv") == read_back(tmp_path / "alone.mkv")
+    assert len(alone) > 2
+
+
+def test_devices_without_a_name_are_refused(making: api.MakeRequest, clip: Path) -> None:
+    request = api.InterpolateRequest(clip=clip, **api.making_of(replace(making, devices="0,,1")))
+
+    with pytest.raises(ConfigError, match="commas"):
+        list(api.interpolate(request))

@@ -300,6 +300,43 @@ def test_a_batch_never_holds_a_window_and_what_it_sees(
     assert len(read_back(output)) == 8
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_several_devices_give_the_frames_of_one(batch: int, tmp_path: Path, model: MarDini) -> None:
+    """Windows that see made frames (factor 12) and windows that do not, over three makers."""
+    source = write_clip(tmp_path / "in.mkv", even_times(6))
+    info = probe(source)
+    plan = interpolate(info.times, 12, size=9)
+    settings = MakeSettings(sampler=SamplerConfig(steps=1, seed=6), batch=batch)
+    alone = made(source, tmp_path / "alone.mkv", model, plan=plan, settings=settings)
+
+    with Writer(tmp_path / "shared.mkv", info, Fraction(1, 300), info.end, LOSSLESS) as writer:
+        others = [nano_model(), nano_model()]
+        for _ in run(plan, ClipSource(info), model, settings, writer, others):
+            pass
+
+    assert read_back(tmp_path / "shared.mkv") == read_back(alone)
+
+
+def test_what_goes_wrong_on_one_of_several_devices_stops_the_work(
+    tmp_path: Path, model: MarDini
+) -> None:
+    source = write_clip(tmp_path / "in.mkv", even_times(30))
+    info = probe(source)
+    plan = interpolate(info.times, 2, size=9)
+    broken = nano_model()
+    with torch.no_grad():
+        broken.autoencoder.get_parameter("residual.leave.bias")[0] = float("nan")
+
+    with (
+        pytest.raises(MadeFrameError, match="NaN or infinity"),
+        Writer(tmp_path / "out.mkv", info, Fraction(1, 50), info.end, LOSSLESS) as writer,
+    ):
+        for _ in run(plan, ClipSource(info), model, MakeSettings(), writer, [broken]):
+            pass
+
+    assert names(tmp_path) == ["in.mkv"]
+
+
 def test_context_is_seen_and_not_shown(tmp_path: Path, model: MarDini) -> None:
     source = write_clip(tmp_path / "in.mkv", even_times(9))
     slots = (slot_at(2, 2, shown=False), slot_at(3, 3), slot_at(4, None), slot_at(5, 5))
