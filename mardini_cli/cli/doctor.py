@@ -4,7 +4,6 @@ Room: cli. Every check gives one event; one that fails stops the main job, and t
 The last check is the main job itself in small: the default weights make one frame.
 """
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -112,13 +111,15 @@ def _attention() -> Examined:
 
 
 def _xformers() -> Examined:
+    from importlib import metadata
+
     from mardini_cli.device import choose_device, choose_dtype
     from mardini_cli.errors import DeviceError
     from mardini_cli.model.attention import require_xformers
 
     try:
-        version = importlib.metadata.version("xformers")
-    except importlib.metadata.PackageNotFoundError:
+        version = metadata.version("xformers")
+    except metadata.PackageNotFoundError:
         return _ok("xformers", "not installed; torch's own kernels serve")
     device = choose_device()
     if device.type != "cuda":

@@ -116,6 +116,11 @@ def test_every_example_script_runs(programs: Path, tmp_path: Path) -> None:
     stills = tmp_path / "stills"
     stills.mkdir()
     _write_stills(clips / "cat.mp4", stills)
+    told_all = run(
+        *(*bash, examples / "highlights.sh", clips / "cat.mp4"),
+        *(tmp_path / "slow", "0-0.07", "0-0:00.2"),
+        folder=tmp_path,
+    )
     run(*bash, examples / "time_lapse.sh", stills, tmp_path / "lapse.mp4", folder=tmp_path)
     run(*bash, examples / "web_loop.sh", clips / "cat.mp4", tmp_path / "l.webm", folder=tmp_path)
     run(
@@ -129,6 +134,7 @@ def test_every_example_script_runs(programs: Path, tmp_path: Path) -> None:
     assert _frames(Path(told.strip())) == 9
     assert _frames(tmp_path / "done" / "cat.x2.mp4") == 5
     assert _frames(tmp_path / "p.mp4") == 5
+    assert [_frames(Path(line)) for line in told_all.splitlines()] == [5, 9]
     assert _frames(tmp_path / "lapse.mp4") == 2 * 8 + 1
     assert _frames(tmp_path / "l.webm") == 3 + 6 + 6
 
