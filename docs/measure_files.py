@@ -3,6 +3,7 @@
 Usage:
     python docs/measure_files.py speed [SECONDS = 4]       output frames a second, and their ratio
     python docs/measure_files.py memory [SECONDS = 600]   MiB a minute of video
+    python docs/measure_files.py inputs FOLDER            what becomes of every file of a folder
 
 The model is replaced by one that moves given frames by two pixels, so that what is left is
 decoding, conversion to RGB and back, encoding, and the passage between them. The plain way is a
@@ -27,7 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mardini_cli import pipeline
+from mardini_cli import api, config, pipeline, weights
+from mardini_cli.errors import MardiniError
+from mardini_cli.events import Finished, Planned, Warned
 from mardini_cli.media.encoders import EncodeSettings
 from mardini_cli.media.probe import probe
 from mardini_cli.media.source import ClipSource
@@ -166,10 +169,41 @@ def memory(seconds: int) -> None:
     print(f"slope: {slope:.2f} MiB a minute of video")
 
 
+def inputs(folder: Path) -> None:
+    """Print, for every file, what ``mardini interpolate --factor 2`` makes of it.
+
+    The smallest model, with random weights: what counts here is the file.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        nano = Path(place, "nano")
+        weights.save(MarDini(config.preset("nano")).eval(), nano, storage="fp32")
+        print("| file | frames in, out | what came of it |\n| --- | --- | --- |")
+        for path in sorted(folder.iterdir()):
+            if path.suffix not in (".md", ".csv"):
+                print("| " + " | ".join((path.name, *_tried(path, nano, Path(place)))) + " |")
+
+
+def _tried(path: Path, nano: Path, place: Path) -> tuple[str, str]:
+    request = api.InterpolateRequest(clip=path, output=place, model=str(nano), overwrite=True)
+    try:
+        events = list(api.interpolate(request))
+    except MardiniError as error:
+        return "-", f"refused: {str(error).replace(str(path.parent) + '/', '')}"
+    told = [event.message for event in events if isinstance(event, Warned)]
+    planned = next(event for event in events if isinstance(event, Planned))
+    made = next(event for event in events if isinstance(event, Finished))
+    count = len(probe(made.output).times)
+    assert count == made.frames
+    kind = f"`{made.output.suffix}`, {probe(made.output).codec}, {probe(made.output).pixel_format}"
+    return f"{planned.given}, {count}", "; ".join((kind, *told))
+
+
 if __name__ == "__main__":
     what, *words = sys.argv[1:]
     if what == "speed":
         speed(int(words[0]) if words else 4)
+    elif what == "inputs":
+        inputs(Path(words[0]))
     elif what == "memory":
         memory(int(words[0]) if words else 600)
     else:

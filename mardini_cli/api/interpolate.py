@@ -150,5 +150,5 @@ def _check_frames(clip: Path, count: int) -> None:
         raise TooFewFramesError(
             f"{clip} holds {count} frame{'' if count == 1 else 's'}",
             needed="at least 2",
-            do="give a clip with something to make frames between",
+            do="give a longer clip, or begin with one picture: mardini animate",
         )

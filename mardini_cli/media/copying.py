@@ -65,7 +65,7 @@ class Companions:
         self._notices: list[str] = []
         self._data_streams = 0
         self._unhidden = 0
-        self._origin = info.origin
+        self._origin, self._path = info.origin, info.path
         self._passage = info.passage
         self._output = output
         self._kind = kind
@@ -122,6 +122,8 @@ class Companions:
         """Take a stream into the result, or say in ``notices`` why not."""
         if isinstance(stream, AttachmentStream):
             self._attach(stream)
+        elif _is_cover(stream) and self._kind.muxer == "matroska":
+            self._attach_cover(stream)
         elif stream.type == "data":
             self._data_streams += 1
         elif stream.type == "audio" and self._passage.sound == "drop":
@@ -235,6 +237,17 @@ class Companions:
             return
         self._output.add_attachment(stream.name or "attachment", stream.mimetype or "", stream.data)
 
+    def _attach_cover(self, stream: Stream) -> None:
+        """Matroska keeps covers as attachments, which it shows as pictures again."""
+        ending, kind = _COVERS.get(stream.codec_context.codec.canonical_name, ("", ""))
+        with open_source(self._path) as container:
+            packets = container.demux(container.streams[stream.index])
+            data = next((bytes(packet) for packet in packets if packet.size), b"")
+        if not (ending and data):
+            self._notices.append(self._left_out(stream))
+            return
+        self._output.add_attachment(f"cover.{ending}", kind, data)
+
     def _left_out(self, stream: Stream) -> str:
         what = _name(stream)
         homes = [ending for ending, kind in KINDS.items() if _could_go(kind, stream)]
@@ -242,8 +255,15 @@ class Companions:
         return f"left out: {what}, which this container does not hold{where}"
 
 
+_COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
+
+
+def _is_cover(stream: Stream) -> bool:
+    return bool(getattr(stream, "disposition", Disposition(0)) & Disposition.attached_pic)
+
+
 def _name(stream: Stream) -> str:
-    if getattr(stream, "disposition", Disposition(0)) & Disposition.attached_pic:
+    if _is_cover(stream):
         return f"cover picture (stream {stream.index})"
     context = getattr(stream, "codec_context", None)
     codec = f" ({context.codec.canonical_name})" if context is not None else ""
@@ -251,7 +271,7 @@ def _name(stream: Stream) -> str:
 
 
 def _could_go(kind: FileKind, stream: Stream) -> bool:
-    if isinstance(stream, AttachmentStream):
+    if isinstance(stream, AttachmentStream) or _is_cover(stream):
         return kind.muxer == "matroska"
     return stream.type in ("audio", "subtitle") and holds(kind, stream)
 
