@@ -39,6 +39,7 @@ Number = int | float | str | Fraction
 
 OF_CLIPS = (
     "factor",
+    "input_fps",
     "slow_motion",
     "speed",
     "start",
@@ -84,6 +85,7 @@ class Interpolating(Making, total=False):
     """Flags of ``interpolate``."""
 
     factor: int | None
+    input_fps: Number
     slow_motion: Number | None
     speed: str | None
     start: str | None
@@ -197,7 +199,7 @@ def _with(request: Request, flags: dict[str, Any]) -> Request:
         flags[name] = None if flags[name] is None else Path(flags[name])
     if isinstance(flags.get("fps"), str):
         flags["fps"] = rate_of(flags["fps"])  # "59.94" means 60000/1001
-    for name in {"fps", "seconds", "smooth", "slow_motion"} & flags.keys():
+    for name in {"fps", "input_fps", "seconds", "smooth", "slow_motion"} & flags.keys():
         flags[name] = None if flags[name] is None else _number(flags[name])
     return replace(request, sampler=replace(request.sampler, **sampler), **flags)
 

@@ -28,7 +28,7 @@ from mardini_cli.api.shots import (
     shots_of,
     write_list,
 )
-from mardini_cli.errors import TooFewFramesError
+from mardini_cli.errors import ConfigError, TooFewFramesError
 from mardini_cli.events import Drawn, Event
 from mardini_cli.tasks.interpolate import check_factor
 
@@ -38,6 +38,9 @@ class InterpolateRequest(MakeRequest):
     """Make the frames between a clip's frames. One field a flag."""
 
     clip: Path
+    """A film, an animation, a folder of pictures, or a pattern such as ``shots/%04d.png``."""
+    input_fps: Fraction = Fraction(25)
+    """Frames a second of pictures, which have no times of their own."""
     factor: int | None = None
     """How many times as many frames, 2 to 64: n become (n - 1) * factor + 1. 2 if nothing else
     says how many."""
@@ -68,6 +71,10 @@ class InterpolateRequest(MakeRequest):
     def __post_init__(self) -> None:
         if self.factor is not None:
             check_factor(self.factor)
+        if self.input_fps <= 0:
+            raise ConfigError(
+                f"input fps {self.input_fps}", needed="above 0", do="try --input-fps 25"
+            )
         _ = self.timing, self.shots
         check_making(self)
 
@@ -115,17 +122,20 @@ def interpolate(request: InterpolateRequest) -> Generator[Event, None, None]:
 def _preflight(request: InterpolateRequest) -> Job:
     """Every check that needs no network; decoding the clip for its times comes last."""
     from mardini_cli.media.door import open_source
-    from mardini_cli.media.probe import probe
+    from mardini_cli.media.sequences import open_clip, pictures_of
     from mardini_cli.media.shots import Watch
-    from mardini_cli.media.source import ClipSource
 
-    open_source(request.clip).close()
+    pictures = pictures_of(request.clip)
+    if pictures is None:
+        open_source(request.clip).close()
     check_lists(request.shots, request.overwrite)
-    output = output_for(request, request.clip, request.timing.mark)
-    encode = check_place(request, output, [request.clip])
+    named = request.clip if pictures is None or request.clip.is_dir() else request.clip.parent
+    output = output_for(request, named.absolute(), request.timing.mark)
+    encode = check_place(request, output, pictures or [request.clip])
     tools = choose_tools(request, encode)  # from here on torch is needed
     watch = Watch()
-    info = probe(request.clip, watch=lambda _time, frame: watch(frame))
+    source = open_clip(request.clip, request.input_fps, lambda _time, frame: watch(frame))
+    info = source.info
     _check_frames(request.clip, len(info.times))
     shots = shots_of(request.shots, info.times, watch.steps)
     times = timed(request.timing, info, tools.config.window, shots)
@@ -134,7 +144,7 @@ def _preflight(request: InterpolateRequest) -> Job:
         write_list(request.write_cuts, shots, info.times)
     return Job(
         request=request,
-        source=ClipSource(info),
+        source=source,
         output=output,
         plan=times.plan,
         end=times.end,

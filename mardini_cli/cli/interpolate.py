@@ -100,6 +100,15 @@ DuplicatesOpt = Annotated[
         help="Frames that repeat the one before: keep them, or make the motion even.",
     ),
 ]
+InputRateOpt = Annotated[
+    Fraction,
+    typer.Option(
+        "--input-fps",
+        parser=options.rate,
+        metavar="R",
+        help="Folders and patterns of pictures: how many a second they are.",
+    ),
+]
 BetweenOpt = Annotated[
     int, typer.Option("--between", help="Pictures: made frames from each to the next.")
 ]
@@ -142,6 +151,7 @@ PICTURES = frozenset(
 def interpolate(
     clips: ClipsArg = None,
     factor: FactorOpt = DEFAULTS.factor,
+    input_fps: InputRateOpt = DEFAULTS.input_fps,
     slow_motion: SlowOpt = DEFAULTS.slow_motion,
     speed: SpeedOpt = DEFAULTS.speed,
     start: StartOpt = DEFAULTS.start,
@@ -193,6 +203,8 @@ def interpolate(
 
     Nothing is made across a cut. Cuts are found; --write-cuts lists them for editing, and --cuts
     reads the list. What stands still stays exactly still, and costs no time.
+
+    A folder of pictures, or a pattern such as "shots/%04d.png", is a clip too (--input-fps).
 
     Two pictures and more are keyframes: the clip goes through all of them, evenly (--between) or
     at times of their own (--frame).
@@ -247,6 +259,7 @@ def interpolate(
     request = api.InterpolateRequest(
         clip=images[0],
         factor=factor,
+        input_fps=input_fps,
         fps=fps,
         slow_motion=slow_motion,
         speed=speed,

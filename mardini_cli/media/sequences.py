@@ -17,52 +17,41 @@ from PIL import Image, UnidentifiedImageError
 
 from mardini_cli.errors import DamagedMediaError, MissingFileError
 from mardini_cli.media.colour import FULL, RGB, Colour
-from mardini_cli.media.planes import LAYOUTS, is_transparent, stand_in
-from mardini_cli.media.probe import ClipInfo, probe
+from mardini_cli.media.planes import is_transparent
+from mardini_cli.media.probe import ClipInfo, Watch, probe
 from mardini_cli.media.reader import Frame, read
 from mardini_cli.media.source import ClipSource, Source
 
 ENDINGS = frozenset(
-    [
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".exr",
-        ".jp2",
-        ".tga",
-        ".ppm",
-        ".pgm",
-        ".dpx",
-        ".avif",
-        ".heic",
-    ]
+    f".{name}"
+    for name in (
+        *("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "exr", "jp2", "tga", "ppm", "pgm"),
+        *("dpx", "avif", "heic"),
+    )
 )
 _NUMBERED = re.compile(r"%(0\d+)?d")
 _MILLISECOND = Fraction(1, 1000)
 
 
-def open_clip(path: Path, rate: Fraction) -> Source:
+def open_clip(path: Path, rate: Fraction, watch: Watch | None = None) -> Source:
     """Open whatever holds frames in time: a film, a folder, a pattern, an animation.
 
     Args:
         path: a file; a folder of pictures; ``shots/*.png``; ``shots/%04d.png``.
         rate: frames a second of pictures without times.
+        watch: is shown every frame, in order.
 
     Raises:
         MardiniError: as ``probe``, or no pictures there, or pictures that differ.
     """
     pictures = pictures_of(path)
     if pictures is not None:
-        return _sequence(pictures, rate)
+        return _sequence(pictures, rate, watch)
     if path.suffix.lower() == ".webp" and path.is_file():
-        animation = _animation(path)
+        animation = _animation(path, watch)
         if animation is not None:
             return animation
-    return ClipSource(probe(path))
+    return ClipSource(probe(path, watch))
 
 
 def pictures_of(path: Path) -> list[Path] | None:
@@ -103,7 +92,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures(Source):
+class Pictures:
     """Pictures in files of their own."""
 
     info: ClipInfo
@@ -131,11 +120,13 @@ def _check_alike(own: ClipInfo, first: ClipInfo, path: Path) -> None:
         )
 
 
-def _sequence(paths: list[Path], rate: Fraction) -> Source:
+def _sequence(paths: list[Path], rate: Fraction, watch: Watch | None) -> Source:
     first = probe(paths[0])
-    transparent = first.transparent
-    if LAYOUTS[stand_in(VideoFrame(first.width, first.height, first.pixel_format))].alpha:
-        transparent = transparent or any(probe(path).transparent for path in paths[1:])
+    transparent = False
+    for path in paths:
+        own = probe(path, watch)
+        _check_alike(own, first, path)
+        transparent = transparent or own.transparent
     times = tuple(Fraction(number) / rate for number in range(len(paths)))
     return Pictures(_info_of(first, times, 1 / rate, transparent), tuple(paths))
 
@@ -158,7 +149,7 @@ def _info_of(
 
 
 @dataclass(frozen=True, slots=True)
-class Animation(Source):
+class Animation:
     """An animated WebP, by Pillow: FFmpeg 8 reads none."""
 
     info: ClipInfo
@@ -176,7 +167,7 @@ def _picture(opened: Image.Image, number: int) -> VideoFrame:
     return VideoFrame.from_ndarray(pixels, format="rgba")
 
 
-def _animation(path: Path) -> Animation | None:
+def _animation(path: Path, watch: Watch | None) -> Animation | None:
     """Read an animation's times; None where the file is no animation."""
     lasting: list[int] = []
     transparent = False
@@ -188,6 +179,8 @@ def _animation(path: Path) -> Animation | None:
             for number in range(count):
                 picture = _picture(opened, number)
                 transparent = transparent or is_transparent(picture)
+                if watch is not None:
+                    watch(sum(lasting) * _MILLISECOND, picture)
                 lasting.append(max(int(opened.info.get("duration", 0)), 1))
             width, height = opened.size
     except (UnidentifiedImageError, OSError, EOFError) as error:

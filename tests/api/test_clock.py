@@ -6,12 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from mardini_cli import api
 from mardini_cli.errors import ConfigError, TooFewFramesError
 from mardini_cli.events import Warned
 from mardini_cli.media.probe import probe
-from tests.pipeline.clips import even_times, nano_weights, read_back, sound_packets, write_clip
+from tests.pipeline.clips import (
+    even_times,
+    nano_weights,
+    picture,
+    read_back,
+    sound_packets,
+    write_clip,
+)
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +173,21 @@ def test_a_frame_that_the_clip_lacks_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="0 to 9"):
         done(request_for_nano, start="40f")
+
+
+def test_a_folder_of_pictures_is_a_clip(
+    request_for_nano: api.InterpolateRequest, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(picture(number, (48, 64))).save(folder / f"{number}.png")
+
+    output, warned = done(
+        request_for_nano, clip=folder, input_fps=Fraction(8), codec="h264", audio="auto"
+    )
+
+    assert output == tmp_path / "shots.x2.mp4"
+    assert warned == []
+    assert probe(output).times == tuple(Fraction(n, 16) for n in range(5))
+    assert probe(output).end == Fraction(3, 8)
