@@ -129,8 +129,10 @@ def _preflight(request: InterpolateRequest) -> Job:
     if pictures is None:
         open_source(request.clip).close()
     check_lists(request.shots, request.overwrite)
-    named = request.clip if pictures is None or request.clip.is_dir() else request.clip.parent
-    output = output_for(request, named.absolute(), request.timing.mark)
+    named = request.clip
+    if pictures is not None:  # the folder's own name, even if it was named as "."
+        named = (request.clip if request.clip.is_dir() else request.clip.parent).absolute()
+    output = output_for(request, named, request.timing.mark)
     encode = check_place(request, output, pictures or [request.clip])
     tools = choose_tools(request, encode)  # from here on torch is needed
     watch = Watch()
