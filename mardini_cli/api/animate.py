@@ -23,6 +23,7 @@ from mardini_cli.api.jobs import (
     load_models,
     output_for,
 )
+from mardini_cli.api.looping import closing
 from mardini_cli.config import SamplerConfig, sampler_of
 from mardini_cli.errors import ConfigError
 from mardini_cli.events import Drawn, Event
@@ -87,6 +88,10 @@ def animate(request: AnimateRequest) -> Generator[Event, None, None]:
     models = [] if request.dry_run else load_models(request, jobs[0].tools)
     for job in jobs:
         yield from carry_out(job, models)
+        if request.loop and not (request.dry_run or request.range):
+            from mardini_cli.pipeline.joins import measure
+
+            yield from closing(measure(job.output, job.plan))
     if len(jobs) > 1 and not request.dry_run:
         from mardini_cli.pipeline.looking import variations
 

@@ -23,6 +23,7 @@ from mardini_cli.api.jobs import (
     choose_tools,
     output_for,
 )
+from mardini_cli.api.looping import closing
 from mardini_cli.config import SamplerConfig, sampler_of
 from mardini_cli.errors import ConfigError
 from mardini_cli.events import Event, Joined, Warned
@@ -92,10 +93,10 @@ def extend(request: ExtendRequest) -> Generator[Event, None, None]:
     job = _preflight(request)
     yield from carry_out(job)
     if not (request.dry_run or request.range):
-        yield from _joins(job)
+        yield from _joins(job, request)
 
 
-def _joins(job: Job) -> Iterator[Event]:
+def _joins(job: Job, request: ExtendRequest) -> Iterator[Event]:
     from mardini_cli.pipeline.joins import measure
 
     found = measure(job.output, job.plan)
@@ -115,6 +116,8 @@ def _joins(job: Job) -> Iterator[Event]:
             message=f"at the join at {float(first.time):.2f} s made frames keep"
             f" {first.sharpness:.2f} of the clip's fine detail; shorter extensions stay sharper",
         )
+    if request.loop:
+        yield from closing(found)
     loud = [join for join in found.joins if join.step > found.usual]
     if loud:
         worst = max(loud, key=lambda join: join.step)

@@ -49,7 +49,14 @@ class Joins:
     usual: float
     """95th percentile of the steps between given frames."""
     steps: tuple[float, ...]
-    """Of every frame from the one before; empty for the first."""
+    """Of every frame but the first, from the one before."""
+    closing: float
+    """The step from the last frame to the first, which a loop takes."""
+
+    @property
+    def median(self) -> float:
+        """The middle one of the steps; 0 for a single frame."""
+        return float(np.median(self.steps)) if self.steps else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,9 @@ def measure(clip: Path, plan: Plan) -> Joins:
             )
         )
     usual = float(np.percentile(own, USUAL)) if own else float("inf")
-    return Joins(joins=tuple(found), usual=usual, steps=tuple(steps))
+    return Joins(
+        joins=tuple(found), usual=usual, steps=tuple(steps), closing=_step(seen[-1], seen[0])
+    )
 
 
 def _brief(picture: NDArray[np.float32]) -> _Seen:

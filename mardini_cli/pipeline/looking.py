@@ -29,26 +29,27 @@ THUMBNAIL = 240
 COLUMNS, ROWS = 6, 4
 
 
-def preview(output: Path, clip: Path, plan: Plan) -> None:
+def preview(output: Path, clip: Path, plan: Plan, rows: int = ROWS) -> None:
     """Write a contact sheet: given frames in green, made ones in orange, evenly spread.
 
     Args:
         output: a PNG, or a JPEG by its name; replaced if it is there.
         clip: what was written for the plan.
         plan: of which each shown slot is a frame of the clip.
+        rows: of the sheet, at most.
     """
-    chosen = _spread(len(plan.times), COLUMNS * ROWS)
+    chosen = _spread(len(plan.times), COLUMNS * rows)
     thumbnails = dict(_thumbnails(clip, chosen))
     shown = plan.shown
     pictures = [framed(thumbnails[n], MADE if shown[n].is_made else GIVEN) for n in chosen]
-    rows = [pictures[n : n + COLUMNS] for n in range(0, len(pictures), COLUMNS)]
+    lines = [pictures[n : n + COLUMNS] for n in range(0, len(pictures), COLUMNS)]
     ends = [chosen[n : n + COLUMNS] for n in range(0, len(chosen), COLUMNS)]
     labels = [
         f"frames {row[0]} to {row[-1]}, {float(shown[row[0]].time):.2f} to"
         f" {float(shown[row[-1]].time):.2f} s (green: given, orange: made)"
         for row in ends
     ]
-    contact_sheet(output, rows, labels)
+    contact_sheet(output, lines, labels)
 
 
 def variations(output: Path, clips: Mapping[str, Path]) -> None:

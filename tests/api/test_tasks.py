@@ -12,10 +12,12 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from mardini_cli import api
+from mardini_cli.api.looping import closing
 from mardini_cli.config import TASK_SAMPLERS, SamplerConfig
 from mardini_cli.errors import ConfigError, TooFewFramesError
 from mardini_cli.events import Drawn, Event, Finished, Joined, Planned, Warned
 from mardini_cli.media.probe import probe
+from mardini_cli.pipeline.joins import Joins
 from tests.pipeline.clips import (
     even_times,
     nano_weights,
@@ -202,6 +204,19 @@ def test_a_bridge_leads_back_and_shows_the_beginning_once(
     assert result.output.name == "walk.loop.mkv"
     assert [time for time, _ in out] == even_times(13)
     assert [code for _, code in out[:8]] == [code for _, code in read_back(clip)]
+
+
+def test_a_still_loop_closes_and_a_jump_is_told(
+    making: api.MakeRequest, still: Path, tmp_path: Path
+) -> None:
+    """Without a latent a picture does not move, so its loop cannot jump."""
+    shared = api.making_of(replace(making, output=tmp_path / "still.mkv"))
+    quiet = list(api.animate(api.AnimateRequest(image=still, loop=True, frames=8, **shared)))
+    joins = Joins(joins=(), usual=1.0, steps=(0.1, 0.2, 0.3), closing=0.25)
+
+    assert not list(closing(replace(joins, closing=0.2)))
+    assert [e.code for e in closing(joins) if isinstance(e, Warned)] == ["loop"]
+    assert finished(iter(quiet)).frames == 8
 
 
 @pytest.mark.parametrize(

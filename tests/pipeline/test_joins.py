@@ -63,3 +63,4 @@ def test_a_jump_is_measured_against_the_clip_itself(tmp_path: Path) -> None:
     assert join.colour < 0.02
     assert join.sharpness == pytest.approx(1, abs=0.1)
     assert len(found.steps) == 11
+    assert found.closing > found.median > 0
