@@ -135,6 +135,8 @@ class Located:
     preset: str | None
     size: int
     """Bytes of its tensors here."""
+    ways: tuple[str, ...]
+    """Where the name was looked for, in order; empty where nothing was looked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

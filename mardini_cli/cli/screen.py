@@ -120,7 +120,12 @@ class Screen:
                 if not self.quiet:
                     self._write(self.err, fetched_line(event))
                 self._write_path(event.output)
-            case Located() | Intact() | Removed() | Pushed() | Examined():
+            case Located():
+                if not self.quiet:
+                    for way in event.ways:
+                        self._write(self.err, visible(way))
+                self._write(self.out, visible(result_line(event)))
+            case Intact() | Removed() | Pushed() | Examined():
                 self._write(self.out, visible(result_line(event)))
             case Probed():
                 self._write_lines(probed_lines(event))

@@ -57,7 +57,8 @@ def where(name: NameArg, json: options.JsonOpt = False) -> None:
     First comes what begins with hub: (on the Hub and nowhere else; hub alone is what
     MARDINI_HUB_REPO names), then a release inside the package, then a folder or a .safetensors
     file with its config.json beside it, then ORG/NAME[@REVISION] on the Hub. What the Hub's cache
-    holds is used as it is; mardini weights download looks for something newer.
+    holds is used as it is; mardini weights download looks for something newer. The order is told
+    as it is walked.
 
     Example: mardini weights where mardini-tiny
     """

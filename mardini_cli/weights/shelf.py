@@ -9,7 +9,7 @@ from pathlib import Path
 from mardini_cli.errors import DamagedWeightsError, UsageError
 from mardini_cli.events import Intact, Located, Removed
 from mardini_cli.weights import layout
-from mardini_cli.weights.sources import RELEASES, Source, find, locate, releases
+from mardini_cli.weights.sources import RELEASES, Source, find, locate, releases, ways
 
 
 def shelf() -> Iterator[Located]:
@@ -29,10 +29,10 @@ def where(name: str) -> Located:
     Raises:
         WeightsError: nowhere.
     """
-    return _located(locate(name))
+    return _located(locate(name), ways(name))
 
 
-def _located(source: Source) -> Located:
+def _located(source: Source, ways: tuple[str, ...] = ()) -> Located:
     card = layout.read_card(source.path) if source.path else None
     return Located(
         name=source.name,
@@ -41,6 +41,7 @@ def _located(source: Source) -> Located:
         revision=source.revision,
         preset=card.config.preset if card else None,
         size=sum(file.stat().st_size for file in _tensors(source.path)),
+        ways=ways,
     )
 
 

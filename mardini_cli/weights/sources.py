@@ -144,6 +144,25 @@ def find(name: str, *, fetch: bool = True) -> Path:
     return hub.fetch(source.hub)
 
 
+def ways(name: str) -> tuple[str, ...]:
+    """What ``locate`` asks of a name, in its order, with the answers up to the one that counts.
+
+    Raises:
+        WeightsError: as ``locate``.
+    """
+    kind = locate(name).kind
+    told_hub = name == "hub" or name.startswith("hub:")
+    questions = (
+        ("does it begin with the word hub", told_hub),
+        (f"is it a release ({', '.join(releases()) or 'none is embedded'})", kind == "release"),
+        ("is it a folder here", kind == "folder"),
+        (f"is it a {SUFFIX} file here", kind == "file"),
+        ("has it the form ORG/NAME[@REVISION]", kind == "hub"),
+    )
+    until = next(place for place, (_, answer) in enumerate(questions) if answer)
+    return tuple(f"{ask}: {'yes' if answer else 'no'}" for ask, answer in questions[: until + 1])
+
+
 def identity(name: str) -> str:
     """The name, with the commit that it stands for where it leads to the Hub's cache."""
     source = locate(name)

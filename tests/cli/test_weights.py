@@ -65,6 +65,18 @@ def test_where_for_eyes_says_what_to_do_next(tmp_path: Path) -> None:
     )
 
 
+def test_where_shows_the_order_in_which_it_was_looked_for(tmp_path: Path) -> None:
+    shown = run("weights", "where", "some/where", folder=tmp_path)
+
+    assert shown.stderr.splitlines() == [
+        "does it begin with the word hub: no",
+        "is it a release (mardini-tiny): no",
+        "is it a folder here: no",
+        "is it a .safetensors file here: no",
+        "has it the form ORG/NAME[@REVISION]: yes",
+    ]
+
+
 def test_a_folder_goes_before_the_hub(tmp_path: Path) -> None:
     (tmp_path / "some").mkdir()
     (tmp_path / "some" / "where").symlink_to(weights.find("mardini-tiny"))
