@@ -9,6 +9,8 @@ takes its name when its SHA-256 is right. And only our files are fetched: no pic
 
 import errno
 import hashlib
+import logging
+import os
 import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -299,7 +301,8 @@ def _gather(place: HubName, file: _File, commit: str) -> Generator[int, None, No
                 )
 
             yield have
-            yield from watched(work, have)
+            with _hushed():
+                yield from watched(work, have)
         _check(part, file, place, remove=(part,))
         part.replace(blob)
 
@@ -538,6 +541,19 @@ def _cached_config(place: HubName) -> Path | None:
 
 def _folder_name(place: HubName) -> str:
     return repo_folder_name(repo_id=place.repo, repo_type="model")
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Without the library's own lines about each new try: they would run through the progress."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    if "HF_HUB_VERBOSITY" not in os.environ:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _silent() -> type[Any]:
