@@ -15,8 +15,9 @@ import torch
 
 from mardini_cli import weights
 from mardini_cli.config import SamplerConfig
-from mardini_cli.evaluation import metrics
+from mardini_cli.evaluation import metrics, temporal
 from mardini_cli.evaluation.excerpts import clips_of, excerpts_of
+from mardini_cli.evaluation.protocols import CROP
 from mardini_cli.pipeline.making import Maker, MakeSettings
 from mardini_cli.tasks.plan import Slot, Window
 
@@ -30,7 +31,7 @@ def main(words: list[str]) -> None:
     make = Maker(model, MakeSettings(sampler=SamplerConfig(steps=0)))
     rows: dict[tuple[int, str], list[list[float]]] = {}
     for number, path in enumerate(clips_of(Path(words[0]))):
-        found = excerpts_of(path, number)
+        found = excerpts_of(path, number, CROP, Path(words[0]))
         for excerpt in found if isinstance(found, list) else []:
             for factor in FACTORS:
                 true, given = excerpt.frames[factor + 1 : 2 * factor], excerpt.frames[[0, factor]]
@@ -64,7 +65,7 @@ def _figures(made: torch.Tensor, true: torch.Tensor, given: torch.Tensor) -> lis
     return [
         float(metrics.psnr(made[None], true[None]).mean()),
         float(metrics.ssim(made[None], true[None]).mean()),
-        float(metrics.sharpness(made[None], given[None]).mean()),
+        float(temporal.sharpness(made[None], given[None]).mean()),
     ]
 
 

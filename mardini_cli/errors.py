@@ -30,6 +30,7 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     │       ├── HubGatedError
     │       └── HubTokenError
     ├── DeviceError                this machine lacks what was asked for
+    ├── BaselineError              a program to compare with did not do its part
     ├── MadeFrameError             the model made something that is no picture
     └── ShapeError                 a tensor of the wrong shape at a room's door
 """
@@ -226,6 +227,12 @@ class DeviceError(MardiniError):
     """This machine lacks what was asked for."""
 
     code = "device"
+
+
+class BaselineError(MardiniError):
+    """A program that serves as a baseline did not do its part."""
+
+    code = "baseline"
 
 
 class MadeFrameError(MardiniError):

@@ -119,12 +119,12 @@ def constant_velocity(given: Tensor, protocol: Protocol) -> Tensor:
 
 
 def ffmpeg(given: Tensor, protocol: Protocol) -> Tensor:
-    """FFmpeg's ``minterpolate`` with motion compensation; the protocol's gaps must be even."""
-    step = protocol.given[1] - protocol.given[0]
-    slots = minterpolate([frame.permute(1, 2, 0).numpy() for frame in given], step)
-    first = protocol.given[0]
-    made = [torch.from_numpy(slots[slot - first]).permute(2, 0, 1) for slot in protocol.made]
-    return torch.stack(made)
+    """FFmpeg's ``minterpolate`` with motion compensation, over each run of even gaps."""
+    made = []
+    for run, step in protocol.runs:
+        slots = minterpolate([frame.permute(1, 2, 0).numpy() for frame in given[run]], step)
+        made += [frame for slot, frame in enumerate(slots) if slot % step]
+    return torch.stack([torch.from_numpy(frame).permute(2, 0, 1) for frame in made])
 
 
 def motion_between(first: Tensor, last: Tensor) -> float:

@@ -2,34 +2,38 @@
 
 Room: evaluation. Knows no model and no metric. Reads clips through ``media``.
 
-Frames are brought to a short side of 288 (antialiased, only where they differ) and cropped to the
-centre 256 x 256; ``linear_light`` is VIDIM-Bench's way instead.
-Source: VIDIM-Bench's recipe, the VIDIM dataset scripts (Jain et al. 2024).
+A clip is a film file or a folder of pictures (frames by name, as DAVIS comes); both may lie in
+folders of any depth. Where a list ``testlist01.txt`` stands (UCF101), it says which and in what
+order.
 
 Dimension key
     f  slots of a window     h, w  pixels     frames are RGB in [0, 1]
 """
 
-import math
+import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mardini_cli.errors import ConfigError, MardiniError, MissingFileError, TooFewFramesError
-from mardini_cli.evaluation.protocols import SLOTS, STRIDES, middle_window
+from mardini_cli.errors import MardiniError, MissingFileError, NotMediaError, TooFewFramesError
+from mardini_cli.evaluation.fitting import FITS
+from mardini_cli.evaluation.protocols import SLOTS, Cut
+from mardini_cli.media.pictures import read_picture
 from mardini_cli.media.probe import probe
-from mardini_cli.media.reader import Frame, read, rgb
+from mardini_cli.media.reader import read, rgb
 
-SHORT_SIDE: Final = 288
-CROP: Final = 256
 CLIP_SUFFIXES: Final = frozenset(
     {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm", ".y4m"}
 )
+PICTURE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tiff", ".webp"})
+LIST: Final = "testlist01.txt"
+OWN_MARK: Final = "rows.jsonl"
+"""A folder with this file is an evaluation's output, and no clip."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -37,7 +41,7 @@ class Excerpt:
     """The true frames of one window."""
 
     clip: str
-    """File name."""
+    """Path inside the folder."""
     stride: int
     start: int
     """The clip's frame in slot 0."""
@@ -51,9 +55,15 @@ class Excerpt:
         """Clip, stride and start in one word."""
         return f"{self.clip}@{self.start}x{self.stride}"
 
+    def digest(self) -> str:
+        """SHA-256 of size and pixels."""
+        told = hashlib.sha256(str(tuple(self.frames.shape)).encode())
+        told.update(self.frames.contiguous().numpy().data)
+        return told.hexdigest()
+
 
 def clips_of(folder: Path, limit: int | None = None) -> list[Path]:
-    """Clips of a folder by name, the first ``limit`` of them.
+    """Clips of a folder by name (or in the order of its list), the first ``limit`` of them.
 
     Raises:
         MissingFileError: no such folder, or no clip in it.
@@ -62,108 +72,109 @@ def clips_of(folder: Path, limit: int | None = None) -> list[Path]:
         raise MissingFileError(
             f"{folder} is no folder", needed="a folder of clips", do="check the path"
         )
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in CLIP_SUFFIXES)
+    found = _listed(folder, sorted(_walk(folder)))
     if not found:
         raise MissingFileError(
             f"{folder} holds no clip",
-            needed=f"at least one file ending in {', '.join(sorted(CLIP_SUFFIXES))}",
+            needed=f"a file ending in {', '.join(sorted(CLIP_SUFFIXES))}, or a folder of pictures",
             do="name a folder of clips",
         )
     return found[:limit]
 
 
-def excerpts_of(path: Path, place: int) -> list[Excerpt] | MardiniError:
-    """Read the windows of one clip, the one of stride 1 first.
+def _walk(folder: Path) -> Iterator[Path]:
+    for place, inside, files in os.walk(folder):
+        here = Path(place)
+        if OWN_MARK in files:
+            inside.clear()
+            continue
+        inside[:] = [name for name in inside if not name.startswith(".")]
+        yield from (here / name for name in files if Path(name).suffix.lower() in CLIP_SUFFIXES)
+        if any(Path(name).suffix.lower() in PICTURE_SUFFIXES for name in files):
+            yield here
+
+
+def _listed(folder: Path, clips: list[Path]) -> list[Path]:
+    """Only the clips of the folder's list, in its order, if there is one."""
+    lists = sorted(folder.rglob(LIST))
+    if not lists:
+        return clips
+    by_name = {clip.stem: clip for clip in clips}
+    lines = lists[0].read_text(errors="replace").splitlines()
+    wanted = [Path(line.split()[0]).stem for line in lines if line.strip()]
+    return [by_name[name] for name in wanted if name in by_name]
+
+
+def excerpts_of(path: Path, place: int, cut: Cut, root: Path) -> list[Excerpt] | MardiniError:
+    """Read the windows of one clip, in the cut's order.
 
     Args:
-        path: the clip.
+        path: the clip: a file, or a folder of pictures.
         place: its number among the clips of the folder; seeds follow from it.
+        cut: which windows, at what size.
+        root: what the clip's name is told from.
 
     Returns:
         Windows, or why the clip cannot serve: one bad clip must not end a long run, and must
         not be passed over in silence.
     """
     try:
-        return _read(path, place * len(STRIDES))
+        pictures = _Folder(path) if path.is_dir() else _Film(path)
+        windows = cut.windows(len(pictures))
+        if not windows:
+            raise TooFewFramesError(
+                f"{path.name} holds {len(pictures)} frames",
+                needed=f"at least {SLOTS}",
+                do="leave it out or name a longer clip",
+            )
+        wanted = {index for _, window in windows for index in window}
+        fit = FITS[cut.fit]
+        frames = {index: fit(frame) for index, frame in pictures.frames(wanted)}
+        if len({frame.shape for frame in frames.values()}) > 1:
+            raise NotMediaError(
+                f"the pictures of {path.name} differ in size", needed="one size", do="leave it out"
+            )
     except MardiniError as error:
         return error
-
-
-def _read(path: Path, ordinal: int) -> list[Excerpt]:
-    info = probe(path)
-    windows = {stride: middle_window(len(info.times), stride) for stride in STRIDES}
-    wanted = {index for window in windows.values() if window for index in window}
-    if not wanted:
-        raise TooFewFramesError(
-            f"{path.name} holds {len(info.times)} frames",
-            needed=f"at least {SLOTS}",
-            do="leave it out or name a longer clip",
-        )
-    pictures = {
-        index: fitted(torch.from_numpy(rgb(frame, info)).permute(2, 0, 1))  # h w 3 -> 3 h w
-        for index, frame in _first(read(info), max(wanted) + 1)
-        if index in wanted
-    }
+    name = path.relative_to(root).as_posix() if path != root else path.name
     return [
         Excerpt(
-            clip=path.name,
+            clip=name,
             stride=stride,
             start=window[0],
-            ordinal=ordinal + place,
-            frames=torch.stack([pictures[index] for index in window]),
+            ordinal=cut.ordinal(place, number),
+            frames=torch.stack([frames[index] for index in window]),
         )
-        for place, (stride, window) in enumerate(windows.items())
-        if window is not None
+        for number, (stride, window) in enumerate(windows)
     ]
 
 
-def _first(frames: Iterator[Frame], count: int) -> Iterator[tuple[int, Frame]]:
-    """Number the first frames, and read no further."""
-    return zip(range(count), frames, strict=False)
+class _Film:
+    """The frames of a film file."""
+
+    def __init__(self, path: Path) -> None:
+        self._info = probe(path)
+
+    def __len__(self) -> int:
+        return len(self._info.times)
+
+    def frames(self, wanted: set[int]) -> Iterator[tuple[int, Tensor]]:
+        """Number and decode the frames wanted, and read no further."""
+        for index, frame in zip(range(max(wanted) + 1), read(self._info), strict=False):
+            if index in wanted:
+                yield index, torch.from_numpy(rgb(frame, self._info)).permute(2, 0, 1)
 
 
-def fitted(frame: Tensor) -> Tensor:
-    """Bring ``3 h w`` to a short side of 288 (antialiased) and cut the centre 256 x 256."""
-    rows, columns = frame.shape[-2:]
-    short = min(rows, columns)
-    if short != SHORT_SIDE:
-        size = [max(SHORT_SIDE, round(side * SHORT_SIDE / short)) for side in (rows, columns)]
-        frame = F.interpolate(
-            frame[None], size=size, mode="bicubic", antialias=True, align_corners=False
-        )[0].clamp(0, 1)
-    top, left = ((side - CROP) // 2 for side in frame.shape[-2:])
-    return frame[:, top : top + CROP, left : left + CROP].contiguous()
+class _Folder:
+    """The pictures of a folder, by name."""
 
+    def __init__(self, path: Path) -> None:
+        self._files = sorted(f for f in path.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES)
 
-def linear_light(frame: Tensor) -> Tensor:
-    """Bring ``3 h w`` to 256 x 256 as VIDIM-Bench does.
+    def __len__(self) -> int:
+        return len(self._files)
 
-    The largest even centre square, area means in linear light (gamma 2.2), rounded to 8 bits.
-
-    Raises:
-        ConfigError: the square is smaller than 256; the benchmark only shrinks.
-    """
-    rows, columns = frame.shape[-2:]
-    side = min(rows, columns) // 2 * 2
-    if side < CROP:
-        raise ConfigError(
-            f"frames of {columns} x {rows}",
-            needed=f"{CROP} pixels each way",
-            do="use larger frames",
-        )
-    top, left = (rows - side) // 2, (columns - side) // 2
-    light = frame[:, top : top + side, left : left + side].double().pow(2.2)
-    weights = _area_weights(side, CROP)  # rows of shares: area means at any ratio
-    small = weights @ light @ weights.T  # 3 side side -> 3 256 256
-    return (small.clamp(0, 1).pow(1 / 2.2) * 255).round().div(255).float()
-
-
-def _area_weights(long: int, short: int) -> Tensor:
-    """Share of each of ``long`` cells in each of ``short`` larger ones; rows sum to 1."""
-    weights = torch.zeros(short, long, dtype=torch.float64)
-    ratio = long / short
-    for row in range(short):
-        begin, end = row * ratio, (row + 1) * ratio
-        for cell in range(math.floor(begin), min(math.ceil(end), long)):
-            weights[row, cell] = (min(end, cell + 1) - max(begin, cell)) / ratio
-    return weights
+    def frames(self, wanted: set[int]) -> Iterator[tuple[int, Tensor]]:
+        """Number and read the pictures wanted."""
+        for index in sorted(wanted):
+            yield index, torch.from_numpy(read_picture(self._files[index])).permute(2, 0, 1)

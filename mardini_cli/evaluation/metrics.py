@@ -1,17 +1,16 @@
-"""How near made frames come to the true ones, and how they look beside the given ones.
+"""How near made frames come to the true ones, frame by frame.
 
 Room: evaluation. Tensor arithmetic only: no files, no model, no randomness. Everything is worked
 out in float32 outside autocast, and filters are sums of shifted pictures or means over boxes:
 a convolution on CUDA may run in bf16 or TF32, which moved SSIM by 0.09.
-Sources: SSIM, Wang et al. 2004; GMSD, Xue et al. 2014; HaarPSI, Reisenhofer et al. 2018.
+Sources: SSIM, Wang et al. 2004; MS-SSIM, Wang et al. 2003; GMSD, Xue et al. 2014; HaarPSI,
+Reisenhofer et al. 2018.
 
 Dimension key
-    ...  any leading dimensions     f  slots of a window, m made, g given
-    h, w  pixels                    frames are ``... 3 h w``, RGB in [0, 1]
+    ...  any leading dimensions     h, w  pixels     frames are ``... 3 h w``, RGB in [0, 1]
 """
 
 import math
-from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -29,6 +28,10 @@ GMSD_CONSTANT: Final = 170.0
 HAAR_CONSTANT: Final = 30.0
 HAAR_SLOPE: Final = 4.2
 """C and alpha of HaarPSI for colours in [0, 255] (Reisenhofer et al.)."""
+MS_WEIGHTS: Final = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of MS-SSIM, the finest scale first (Wang et al. 2003, section 3.2)."""
+SMALLEST_MS_SIDE: Final = 11 * 2 ** (len(MS_WEIGHTS) - 1)
+"""Pixels; below it the window has no room at the coarsest scale of MS-SSIM."""
 SMALLEST_SIDE: Final = 16
 """Pixels; below it the windows of SSIM and HaarPSI have no room."""
 
@@ -41,7 +44,7 @@ def luma(frames: Tensor) -> Tensor:
 
 def psnr(made: Tensor, true: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each frame over all its RGB values, dB; ``...``."""
-    made, true = _pair(made, true)
+    made, true = pair(made, true)
     error = (made - true).square().mean(dim=(-3, -2, -1))
     floor = 10 ** (-PSNR_CEILING / 10)
     return -10 * torch.log10(error.clamp_min(floor))
@@ -49,16 +52,47 @@ def psnr(made: Tensor, true: Tensor) -> Tensor:
 
 def ssim(made: Tensor, true: Tensor) -> Tensor:
     """Structural similarity of luma, 11 x 11 Gaussian of sigma 1.5, valid region only; ``...``."""
-    made, true = _pair(made, true)
+    made, true = pair(made, true)
+    light, shape = _similar(luma(made), luma(true))
+    return (light * shape).mean(dim=(-2, -1))
+
+
+def ms_ssim(made: Tensor, true: Tensor) -> Tensor:
+    """Structural similarity over five scales, each half as large as the last; ``...``.
+
+    Contrast and structure at every scale, light at the coarsest; pictures halved by 2 x 2 means.
+
+    Raises:
+        ShapeError: a side too short for the window at the coarsest scale.
+    """
+    made, true = pair(made, true)
+    if min(made.shape[-2:]) < SMALLEST_MS_SIDE:
+        raise ShapeError(
+            f"frames of {made.shape[-1]} x {made.shape[-2]}",
+            needed=f"{SMALLEST_MS_SIDE} pixels each way",
+            do="leave MS-SSIM out",
+        )
     a, b = luma(made), luma(true)
+    total = torch.ones((), device=a.device)
+    for scale, weight in enumerate(MS_WEIGHTS):
+        light, shape = _similar(a, b)
+        coarsest = scale == len(MS_WEIGHTS) - 1
+        value = (light * shape if coarsest else shape).mean(dim=(-2, -1))
+        total = total * value.clamp_min(0) ** weight  # a negative base has no such power
+        if not coarsest:
+            a, b = _halved(a), _halved(b)
+    return total
+
+
+def _similar(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps of the light term, and of contrast and structure, of luma ``... h w``."""
     mean_a, mean_b = _blurred(a), _blurred(b)
     variance_a = _blurred(a * a) - mean_a.square()
     variance_b = _blurred(b * b) - mean_b.square()
     covariance = _blurred(a * b) - mean_a * mean_b
     c1, c2 = 0.01**2, 0.03**2
     light = (2 * mean_a * mean_b + c1) / (mean_a.square() + mean_b.square() + c1)
-    shape = (2 * covariance + c2) / (variance_a + variance_b + c2)
-    return (light * shape).mean(dim=(-2, -1))
+    return light, (2 * covariance + c2) / (variance_a + variance_b + c2)
 
 
 def gmsd(made: Tensor, true: Tensor) -> Tensor:
@@ -67,7 +101,7 @@ def gmsd(made: Tensor, true: Tensor) -> Tensor:
     As published: pictures halved by 2 x 2 means, Prewitt gradients with zeros outside, deviation
     with n - 1.
     """
-    made, true = _pair(made, true)
+    made, true = pair(made, true)
     a, b = (_gradient_size(_halved(255 * luma(x))) for x in (made, true))
     similarity = _similarity(a, b, GMSD_CONSTANT)
     return similarity.flatten(-2).std(dim=-1)
@@ -75,7 +109,7 @@ def gmsd(made: Tensor, true: Tensor) -> Tensor:
 
 def haarpsi(made: Tensor, true: Tensor) -> Tensor:
     """Haar wavelet perceptual similarity index in colour, 1 is equal; ``...``."""
-    made, true = _pair(made, true)
+    made, true = pair(made, true)
     (y_a, i_a, q_a), (y_b, i_b, q_b) = (_yiq(x) for x in (made, true))
     similar, weight = [], []
     for across in (False, True):
@@ -95,69 +129,7 @@ def haarpsi(made: Tensor, true: Tensor) -> Tensor:
     return torch.where(total > 0, (torch.logit(score) / HAAR_SLOPE).square(), 1.0)
 
 
-def gradient_energy(frames: Tensor) -> Tensor:
-    """Mean size of the forward differences of luma along x plus the same along y; ``...``.
-
-    Sizes, not squares: squares would let a few hard edges outweigh all texture.
-    """
-    y = luma(frames)
-    across, down = y.diff(dim=-1), y.diff(dim=-2)
-    return across.abs().mean(dim=(-2, -1)) + down.abs().mean(dim=(-2, -1))
-
-
-def sharpness(made: Tensor, given: Tensor) -> Tensor:
-    """Gradient energy of made frames over that of given ones; 1.0 is right; ``...``.
-
-    mean over m of ``gradient_energy(made)`` / mean over g of ``gradient_energy(given)``.
-
-    Args:
-        made: ``... m 3 h w``.
-        given: ``... g 3 h w``.
-    """
-    return _ratio(gradient_energy(made).mean(dim=-1), gradient_energy(given).mean(dim=-1))
-
-
-def flicker(frames: Tensor, made: Sequence[bool]) -> Tensor:
-    """Relative step of gradient energy where a given frame meets a made one; 0 is none; ``...``.
-
-    mean over neighbouring slots (given, made) of ``|E made - E given| / E given``. True frames
-    have a little of it too.
-
-    Args:
-        frames: a whole window, ``... f 3 h w``.
-        made: a flag a slot, True = made.
-    """
-    energy = gradient_energy(frames)  # ... f
-    steps = []
-    for left, right in zip(range(len(made)), range(1, len(made)), strict=False):
-        if made[left] != made[right]:
-            inside, outside = (left, right) if made[left] else (right, left)
-            step = (energy[..., inside] - energy[..., outside]).abs()
-            steps.append(_ratio(step, energy[..., outside]))
-    return torch.stack(steps, dim=-1).mean(dim=-1)
-
-
-def motion(frames: Tensor, true: Tensor, made: Sequence[bool]) -> Tensor:
-    """Motion energy over that of the true window; 1.0 is right; ``...``.
-
-    Mean squared luma difference of neighbouring slots of which at least one is made, over the
-    same of the true frames. Frames that stand still give 0.
-
-    Args:
-        frames: a whole window, ``... f 3 h w``.
-        true: the true window, same shape.
-        made: a flag a slot, True = made.
-    """
-    frames, true = _pair(frames, true)
-    pairs = [i for i in range(len(made) - 1) if made[i] or made[i + 1]]
-    change, wanted = (
-        luma(x).diff(dim=-3)[..., pairs, :, :].square().mean(dim=(-3, -2, -1))
-        for x in (frames, true)
-    )
-    return _ratio(change, wanted)
-
-
-def _pair(made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+def pair(made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
     """Check two pictures at the door, and make float32 of them."""
     if made.shape != true.shape or made.dim() < 3 or made.shape[-3] != 3:
         raise ShapeError(
@@ -172,12 +144,6 @@ def _pair(made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
             do="measure larger frames",
         )
     return made.float(), true.float()
-
-
-def _ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Divide; nothing over nothing is 1, so that a flat or still truth is met by the same."""
-    tiny = 1e-12
-    return torch.where((part < tiny) & (whole < tiny), 1.0, part / whole.clamp_min(tiny))
 
 
 def _similarity(a: Tensor, b: Tensor, constant: float) -> Tensor:

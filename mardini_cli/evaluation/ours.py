@@ -3,6 +3,8 @@
 Room: evaluation. No files. The noise of a made frame follows from (seed, slot in the whole
 folder), so a window scores the same alone, in any batch and beside any other method.
 
+The ceiling tells the decoder the true frames' own latents: no sample can do better with it.
+
 Dimension key
     b  windows    f  slots    g  given, m  made slots    h, w  pixels
 """
@@ -20,6 +22,13 @@ from mardini_cli.evaluation.protocols import SLOTS, Protocol
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.pipeline import paint
 
+CEILING = "ceiling"
+
+
+def method_name(steps: int) -> str:
+    """Name of the model's rows at so many sampling steps."""
+    return f"ours-{steps}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Maker:
@@ -33,37 +42,49 @@ class Maker:
 
     @torch.inference_mode()
     def make(
-        self, excerpts: Sequence[Excerpt], protocol: Protocol, steps: Sequence[int]
-    ) -> dict[int, Tensor]:
+        self,
+        excerpts: Sequence[Excerpt],
+        protocol: Protocol,
+        steps: Sequence[int],
+        *,
+        ceiling: bool = False,
+    ) -> dict[str, Tensor]:
         """Make the missing frames once for each number of sampling steps.
 
         Returns:
-            For each entry of ``steps``: ``b m 3 h w``, float32 in [0, 1], on the device.
+            By method's name: ``b m 3 h w``, float32 in [0, 1], on the device.
 
         Raises:
             MadeFrameError: a pixel is NaN or infinite.
         """
-        frames = torch.stack([excerpt.frames[list(protocol.given)] for excerpt in excerpts])
+        true = torch.stack([excerpt.frames for excerpt in excerpts]).to(self.device)
         b = len(excerpts)
         mask = torch.tensor(protocol.mask, device=self.device).expand(b, -1)
         times = torch.arange(SLOTS, dtype=torch.float32, device=self.device).expand(b, -1)
         low = self.dtype != torch.float32
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=low):
-            given = self.model.look(frames.to(self.device), mask, times)
+            given = self.model.look(true[:, list(protocol.given)], mask, times)
             signal = self.model.plan(given)
             slots = [[one.ordinal * SLOTS + slot for slot in protocol.made] for one in excerpts]
             made = {
-                count: paint(
+                method_name(count): paint(
                     self.model, given, signal, SamplerConfig(steps=count, seed=self.seed), slots
                 )
                 for count in steps
             }
-        return {count: self._checked(frames, count) for count, frames in made.items()}
+            if ceiling:
+                autoencoder = self.model.autoencoder
+                latent, _ = autoencoder.encode(true[:, list(protocol.made)], given)
+                level = torch.zeros(b, device=self.device)
+                made[CEILING] = self.model.decode(
+                    autoencoder.normalise(latent), level, given, signal
+                )
+        return {name: self._checked(frames, name) for name, frames in made.items()}
 
-    def _checked(self, made: Tensor, steps: int) -> Tensor:
+    def _checked(self, made: Tensor, name: str) -> Tensor:
         if not bool(made.isfinite().all()):
             raise MadeFrameError(
-                f"NaN or infinity in made frames at {steps} steps",
+                f"NaN or infinity in made frames of {name}",
                 needed="finite pixels",
                 do="try --dtype fp32, or other weights",
             )

@@ -1,106 +1,224 @@
-"""One page that holds the tables and the contact sheets, with nothing to load from elsewhere.
+"""One page that holds the tables, pictures and films, with nothing to load from elsewhere.
 
-Room: evaluation. Text in, HTML out; reads the sheets it is told of.
+Room: evaluation. Text in, HTML out; reads the sheets it is told of. Pictures are made smaller for
+the page; the full ones lie beside it.
 """
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from mardini_cli.evaluation.tables import METRICS, THIRDS, Line, heading, shown
+from mardini_cli.evaluation.measures import MEASURES, signed
+from mardini_cli.evaluation.sheets import Chosen
+from mardini_cli.evaluation.tables import Line, Mean, Row, Where, columns_of, flagged, heading
+from mardini_cli.media.sheet import smaller
 
+WIDTH: Final = 1400
+"""Columns of a sheet on the page, pixels."""
 STYLE: Final = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem;
-       color: #1a1a1a; background: #fff; }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
-th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd;
-         font-variant-numeric: tabular-nums; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-td small { color: #666; }
-.wide { overflow-x: auto; }
-figure { margin: 1rem 0 2rem; }
-figure img { max-width: 100%; height: auto; }
+:root { --ink: #1a1a1a; --paper: #fff; --rule: #ddd; --dim: #666; --good: #0a6b2d; --bad: #a51d1d;
+        --best: #e8f3ea; }
 @media (prefers-color-scheme: dark) {
-  body { color: #e6e6e6; background: #161616; } th, td { border-color: #333; }
-  td small { color: #999; }
+  :root { --ink: #e6e6e6; --paper: #161616; --rule: #333; --dim: #999; --good: #6fcf8e;
+          --bad: #ff8f8f; --best: #1d2f22; }
 }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 92rem; padding: 0 1rem;
+       color: var(--ink); background: var(--paper); }
+a { color: inherit; }
+h2 { margin-top: 2.5rem; border-bottom: 2px solid var(--rule); }
+table { border-collapse: collapse; margin: .5rem 0 1rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--rule);
+         white-space: nowrap; vertical-align: top; }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0;
+                                 background: var(--paper); }
+td small { display: block; color: var(--dim); font-size: 11px; line-height: 1.2; font-weight: 400; }
+td.best { background: var(--best); font-weight: 600; }
+.good { color: var(--good); } .bad { color: var(--bad); }
+.wide { overflow-x: auto; } .dim { color: var(--dim); }
+.facts { color: var(--dim); font-size: 13px; }
+details { margin: .5rem 0; } summary { cursor: pointer; }
+figure { margin: 1rem 0 2.5rem; } figcaption { font-weight: 600; margin-bottom: .4rem; }
+figure img, figure video { display: block; max-width: 100%; height: auto; margin-bottom: .5rem; }
 """
-WORDS: Final = (
-    "Means over windows. Small figures: the middle 95 % when the clips are drawn anew "
-    f"(bootstrap). GMSD and flicker: less is better. {METRICS['sharpness'].capitalize()} and "
-    f"{METRICS['motion']}: 1 is right. Thirds: windows by mean flow between their ends."
-)
+READING: Final = """
+<details><summary>How to read this page</summary><ul>
+<li>Figures are means over windows of 9 frames; small figures are the middle 95 % when the clips
+are drawn anew (bootstrap, seeded). Green ground: the best line, the ceiling left out.</li>
+<li>PSNR, SSIM, MS-SSIM, HaarPSI: more is better. GMSD, flicker: less is better.
+Sharpness, motion, warp error: 1 is right.</li>
+<li>Averages raise PSNR and SSIM and cost sharpness: the mean of DIS and blend shows how much.</li>
+<li>Where one side is free (extend, animate) a good continuation need not be the true one:
+look at sharpness, motion, and the films.</li>
+<li>The ceiling decodes the true frames' own latents: no sample can do better with this decoder.
+</li></ul></details>
+"""
 
 
 def page(
     settings: Mapping[str, Any],
     lines: Sequence[Line],
+    rows: Sequence[Row],
     titles: Mapping[str, str],
-    sheets: Mapping[str, Path],
+    figures: Sequence[str],
+    notices: Sequence[str],
 ) -> str:
     """Put the page together.
 
     Args:
         settings: what was run, on what.
         lines: the means.
+        rows: every window.
         titles: methods' names for the reader.
-        sheets: caption to picture (JPEG or PNG).
+        figures: windows that were drawn, as ``figure`` gave them.
+        notices: what is missing, and why.
     """
     parts = [
         "<!doctype html>",
         '<html lang="en"><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>mardini: evaluation</title><style>{STYLE}</style>",
-        "<h1>Evaluation</h1>",
-        f"<p>{_facts(settings)}</p><p>{escape(WORDS)}</p>",
-        *_tables(lines, titles),
-        *(_figure(caption, path) for caption, path in sheets.items()),
-        "</html>",
+        f'<h1>Evaluation</h1><p class="facts">{_facts(settings)}</p>{READING}',
+        *(f'<p class="dim">{escape(notice)}</p>' for notice in notices),
     ]
-    return "\n".join(parts) + "\n"
+    for protocol in dict.fromkeys(line.protocol for line in lines):
+        parts += _protocol(
+            [line for line in lines if line.protocol == protocol],
+            [row for row in rows if row.protocol == protocol],
+            titles,
+        )
+    if figures:
+        parts += ["<h2>Windows to look at</h2>", *figures]
+    return "\n".join([*parts, "</html>"]) + "\n"
+
+
+def figure(one: Chosen, folder: Path) -> str:
+    """A window as a film and a picture, with their content inside.
+
+    Args:
+        one: the window.
+        folder: where its files are.
+    """
+    picture = b64encode(smaller(folder / one.file, WIDTH)).decode()
+    film = b64encode((folder / one.player).read_bytes()).decode()
+    words = escape(one.name)
+    return (
+        f'<figure><figcaption>{words} · <a href="{escape(one.file)}">full size</a></figcaption>'
+        f'<video controls loop muted autoplay playsinline src="data:video/webm;base64,{film}">'
+        f'</video><details><summary>Frame by frame</summary><img alt="{words}" loading="lazy" '
+        f'src="data:image/jpeg;base64,{picture}"></details></figure>'
+    )
 
 
 def _facts(settings: Mapping[str, Any]) -> str:
     def words(value: Any) -> str:
         return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
-    told = [(k, words(v)) for k, v in settings.items() if v not in (None, [])]
+    told = [(k, words(v)) for k, v in settings.items() if v not in (None, [], {})]
     return " · ".join(f"{escape(key)} <b>{escape(value)}</b>" for key, value in told)
 
 
-def _tables(lines: Sequence[Line], titles: Mapping[str, str]) -> list[str]:
-    found: dict[tuple[str, str], list[Line]] = {}
+def _protocol(
+    lines: Sequence[Line], rows: Sequence[Row], titles: Mapping[str, str]
+) -> Iterator[str]:
+    whole = [line for line in lines if line.third == "all"]
+    yield f"<h2>{escape(heading(whole[0]))}</h2>"
+    yield _table(whole, titles)
+    if told := flagged(whole, titles):
+        yield f"<p>{escape(told)}</p>"
+    yield from _against(whole, titles)
+    yield "<details><summary>By motion: thirds of the windows</summary>"
+    for third in dict.fromkeys(line.third for line in lines if line.third != "all"):
+        inside = [line for line in lines if line.third == third]
+        yield f"<h3>{escape(heading(inside[0]))}</h3>{_table(inside, titles)}"
+    yield "</details>"
+    yield _by_window(rows, titles)
+
+
+def _table(lines: Sequence[Line], titles: Mapping[str, str]) -> str:
+    names = columns_of(lines)
+    rivals = [line for line in lines if line.method != "ceiling"]
+    best = {name: _best(rivals, name) for name in names} if len(rivals) > 1 else {}
+    heads = ("method", *(MEASURES[name].title for name in names))
+    body = []
     for line in lines:
-        found.setdefault((line.protocol, line.third), []).append(line)
-    return [_table(third, inside, titles) for (_, third), inside in found.items()]
+        cells = [f"<td>{escape(titles.get(line.method, line.method))}"]
+        for name in names:
+            measure, mean = MEASURES[name], line.means[name]
+            mark = ' class="best"' if best.get(name) == line.method else ""
+            spread = f"{measure.shown(mean.low)} to {measure.shown(mean.high)}"
+            cells.append(f"<td{mark}>{measure.shown(mean.value)}<small>{spread}</small>")
+        body.append("<tr>" + "".join(cells))
+    return _wide(heads, body)
 
 
-def _table(third: str, lines: Sequence[Line], titles: Mapping[str, str]) -> str:
-    level = 3 if third in THIRDS else 2
-    head = "".join(f"<th>{escape(title)}" for title in ("method", *METRICS.values()))
-    body = "".join(f"<tr><td>{_row(line, titles)}" for line in lines)
+def _wide(heads: Sequence[str], body: Sequence[str]) -> str:
+    head = "".join(f"<th>{escape(title)}" for title in heads)
+    return f'<div class="wide"><table><tr>{head}{"".join(body)}</table></div>'
+
+
+def _best(lines: Sequence[Line], name: str) -> str:
+    measure = MEASURES[name]
+    leader = lines[0]
+    for line in lines[1:]:
+        if measure.gain(line.means[name].value, leader.means[name].value) > 0:
+            leader = line
+    return leader.method
+
+
+def _against(lines: Sequence[Line], titles: Mapping[str, str]) -> Iterator[str]:
+    """Paired differences of the model's lines to every baseline, with what they mean."""
+    names = [name for name in columns_of(lines) if MEASURES[name].good != "one"]
+    for line in lines:
+        others = {k: v for k, v in line.over.items() if not k.startswith(("ours-", "ceiling"))}
+        if not others or not line.method.startswith("ours-"):
+            continue
+        title = titles.get(line.method, line.method)
+        body = [
+            f"<tr><td>over {escape(titles.get(rival, rival))}"
+            + "".join(_difference(name, means[name]) for name in names)
+            for rival, means in others.items()
+        ]
+        table = _wide((title, *(MEASURES[name].title for name in names)), body)
+        yield (
+            f"<details open><summary>{escape(title)}: paired differences to each baseline"
+            f"</summary>{table}"
+            '<p class="dim">Green: better, red: worse, in 97.5 % of the draws.</p></details>'
+        )
+
+
+def _difference(name: str, mean: Mean) -> str:
+    measure = MEASURES[name]
+    better = (mean.value > 0) == (measure.good == "more")
+    sure = mean.low > 0 or mean.high < 0
+    mark = f' class="{"good" if better else "bad"}"' if sure else ""
+    spread = f"{signed(measure, mean.low)} to {signed(measure, mean.high)}"
+    return f"<td{mark}>{signed(measure, mean.value)}<small>{spread}</small>"
+
+
+def _by_window(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
+    methods = list(dict.fromkeys(row.method for row in rows))
+    table: dict[Where, dict[str, Row]] = {}
+    for row in rows:
+        table.setdefault(row.window, {})[row.method] = row
+    body = []
+    for (clip, stride, start), found in sorted(table.items()):
+        psnr = {name: row.figures["psnr"] for name, row in found.items() if name != "ceiling"}
+        leader = max(psnr, key=lambda name: psnr[name]) if psnr else ""
+        flow = next(iter(found.values())).flow
+        cells = "".join(_window_cell(found.get(name), name == leader) for name in methods)
+        body.append(f"<tr><td>{escape(clip)}<td>{start}<td>{stride}<td>{flow:.1f}{cells}")
+    heads = ("clip", "from", "stride", "motion, px", *(titles.get(name, name) for name in methods))
     return (
-        f"<h{level}>{escape(heading(lines[0]))}</h{level}>"
-        f'<div class="wide"><table><tr>{head}{body}</table></div>'
+        "<details><summary>By window: PSNR, and SSIM below it</summary>"
+        f"{_wide(heads, body)}</details>"
     )
 
 
-def _row(line: Line, titles: Mapping[str, str]) -> str:
-    cells = [escape(titles.get(line.method, line.method))]
-    for name in METRICS:
-        mean = line.means[name]
-        low, high = shown(name, mean.low), shown(name, mean.high)
-        cells.append(f"{shown(name, mean.value)} <small>{low} to {high}</small>")
-    return "<td>".join(cells)
-
-
-def _figure(caption: str, path: Path) -> str:
-    kind = "png" if path.suffix == ".png" else "jpeg"
-    picture = b64encode(path.read_bytes()).decode()
-    words = escape(caption)
-    return (
-        f'<figure><figcaption>{words}</figcaption><img alt="{words}" loading="lazy" '
-        f'src="data:image/{kind};base64,{picture}"></figure>'
-    )
+def _window_cell(row: Row | None, best: bool) -> str:
+    if row is None:
+        return "<td>"
+    mark = ' class="best"' if best else ""
+    psnr, ssim = (MEASURES[name].shown(row.figures[name]) for name in ("psnr", "ssim"))
+    return f"<td{mark}>{psnr}<small>{ssim}</small>"

@@ -26,25 +26,31 @@ class EvaluateRequest:
     """Compare a model and the baselines over a folder of clips."""
 
     folder: Path
-    """Clips; of each, one window at stride 1 and one at stride 2."""
+    """Clips: films, or folders of pictures."""
     output: Path = Path("evaluation")
-    """Folder for results.json, table.md, sheets and report.html; made if it is not there."""
+    """Folder for results.json, tables, sheets and report.html; made if it is not there. A run that
+    was interrupted goes on in it."""
     overwrite: bool = False
     """Replace the results that stand there already."""
+    reuse: tuple[Path, ...] = ()
+    """Folders of earlier evaluations, whose rows are taken where they would be the same."""
     protocols: tuple[str, ...] = ("x8", "x4")
     model: str = "mardini-tiny"
     """Weights: a release name, or a folder; ``none`` measures the baselines alone."""
     steps: tuple[int, ...] = (0,)
     """Sampling steps; one line of the table each."""
+    ceiling: bool = True
+    """Also decode the true frames' own latents: as good as any sample could be."""
     baselines: tuple[str, ...] = BASELINE_NAMES
-    """Names; those that a protocol gives too few frames for are left out of its table."""
+    """Names, or ``NAME=COMMAND`` for a program; those that a protocol gives too few frames for are
+    left out of its table."""
     seed: int = 0
     device: str = "auto"
     dtype: str = "auto"
     limit: int | None = None
     """Only the first clips by name."""
     sheets: bool = True
-    """Contact sheets of the median and the hardest window of each third of motion."""
+    """Contact sheets and players of windows chosen by rule."""
 
     def __post_init__(self) -> None:
         for name in self.protocols:
@@ -69,14 +75,17 @@ class EvaluateRequest:
 
 
 def check_baseline(name: str) -> None:
-    """Refuse a name that is no baseline's.
+    """Refuse a name that is no baseline's, and a program without a usable name.
 
     Raises:
         ConfigError: unknown name.
     """
+    own, _, command = name.partition("=")
+    if command and own not in BASELINE_NAMES and own.replace("-", "").isalnum():
+        return
     if name not in BASELINE_NAMES:
         raise ConfigError(
             f"unknown baseline '{name}'",
-            needed=f"one of {', '.join(BASELINE_NAMES)}",
+            needed=f"one of {', '.join(BASELINE_NAMES)}, or NAME=COMMAND",
             do="choose one",
         )

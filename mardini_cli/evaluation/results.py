@@ -3,12 +3,15 @@
 Room: evaluation. Files of the report only; each appears whole or not at all.
 """
 
+import csv
+import io
 import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import torch
@@ -18,11 +21,16 @@ from mardini_cli.errors import OutputExistsError, UnwritableError
 from mardini_cli.evaluation import report
 from mardini_cli.evaluation.request import EvaluateRequest
 from mardini_cli.evaluation.sheets import Chosen
-from mardini_cli.evaluation.tables import Line, Row, as_data, markdown
+from mardini_cli.evaluation.tables import Line, Row, markdown, row_data
 
 RESULTS: Final = "results.json"
 TABLE: Final = "table.md"
+CLIPS: Final = "clips.csv"
 REPORT: Final = "report.html"
+NOT_MEASURED: Final[Mapping[str, str]] = MappingProxyType(
+    {"LPIPS, FID, FVD": "they need a network's weights, and this version takes none"}
+)
+"""Figures that the protocols' authors report and this run has not, and why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,10 +43,14 @@ class Outcome:
     clips: Sequence[str]
     skipped: Sequence[str]
     """Why clips were left out, a line each."""
+    failed: Mapping[str, str]
+    """Lines of the table that are missing, and why."""
     titles: Mapping[str, str]
     rows: Sequence[Row]
     lines: Sequence[Line]
     sheets: Sequence[Chosen]
+    reused: int
+    """Rows that were found instead of measured."""
     elapsed: float
     """Seconds."""
 
@@ -65,17 +77,43 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
 
 
 def write(outcome: Outcome) -> None:
-    """Write results.json, table.md and report.html; the JSON last, as the sign of a whole run.
+    """Write results.json, tables and report.html; the JSON last, as the sign of a whole run.
 
     Raises:
         UnwritableError: the disk or the folder refuses.
     """
     folder = outcome.request.output
-    pictures = {chosen.name: folder / chosen.file for chosen in outcome.sheets}
-    page = report.page(settings(outcome), outcome.lines, outcome.titles, pictures)
-    put(folder / TABLE, markdown(outcome.lines, outcome.titles).encode())
+    page = report.page(
+        settings(outcome),
+        outcome.lines,
+        outcome.rows,
+        outcome.titles,
+        [report.figure(one, folder) for one in outcome.sheets],
+        notices(outcome),
+    )
+    table = markdown(outcome.lines, outcome.titles)
+    put(folder / TABLE, "\n".join([table, *notices(outcome), ""]).encode())
+    put(folder / CLIPS, _csv(outcome.rows).encode())
     put(folder / REPORT, page.encode())
     put(folder / RESULTS, json.dumps(as_json(outcome), indent=1, allow_nan=False).encode())
+
+
+def notices(outcome: Outcome) -> list[str]:
+    """What is missing, and why, a line each."""
+    return [
+        *(f"Left out: {line}." for line in outcome.skipped),
+        *(f"Not measured: {line}: {why}." for line, why in outcome.failed.items()),
+        *(f"Not measured: {name}: {why}." for name, why in NOT_MEASURED.items()),
+    ]
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    flat = [row_data(row) for row in rows]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(key for row in flat for key in row)))
+    writer.writeheader()
+    writer.writerows(flat)
+    return out.getvalue()
 
 
 def put(path: Path, content: bytes) -> None:
@@ -96,8 +134,11 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "clips": list(outcome.clips),
         "skipped": list(outcome.skipped),
         "titles": dict(outcome.titles),
-        "means": [as_data(line) for line in outcome.lines],
-        "rows": [as_data(row) for row in outcome.rows],
+        "failed": dict(outcome.failed),
+        "not_measured": dict(NOT_MEASURED),
+        "reused": outcome.reused,
+        "means": [asdict(line) for line in outcome.lines],
+        "rows": [row_data(row) for row in outcome.rows],
         "sheets": {chosen.name: chosen.file for chosen in outcome.sheets},
     }
 
@@ -122,7 +163,7 @@ def settings(outcome: Outcome) -> dict[str, Any]:
 def main_tables(outcome: Outcome) -> str:
     """The tables over all windows, without the thirds."""
     whole = [line for line in outcome.lines if line.third == "all"]
-    return markdown(whole, outcome.titles)
+    return "\n".join([markdown(whole, outcome.titles), *notices(outcome)])
 
 
 def device_name(device: torch.device) -> str:

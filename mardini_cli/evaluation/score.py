@@ -1,6 +1,7 @@
 """Every figure of made windows, as rows.
 
-Room: evaluation. Runs where its tensors are; always in float32.
+Room: evaluation. Runs where its tensors are; always in float32. The warp error's flow is worked
+out on the CPU.
 
 Dimension key
     b  windows    f  slots    m  made slots    h, w  pixels    frames are RGB in [0, 1]
@@ -11,10 +12,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mardini_cli.evaluation import metrics
+from mardini_cli.evaluation import metrics, temporal
 from mardini_cli.evaluation.excerpts import Excerpt
-from mardini_cli.evaluation.protocols import Protocol
+from mardini_cli.evaluation.protocols import SLOTS, Protocol
 from mardini_cli.evaluation.tables import Row
+
+MIDDLE = SLOTS // 2
 
 
 def whole_windows(true: Tensor, made: Tensor, protocol: Protocol) -> Tensor:
@@ -43,17 +46,12 @@ def score(
     """
     true = torch.stack([excerpt.frames for excerpt in excerpts]).to(made.device)
     windows = whole_windows(true, made, protocol)
-    truth, ours = true[:, list(protocol.made)], windows[:, list(protocol.made)]
-    figures = {
-        "psnr": metrics.psnr(ours, truth).mean(1),
-        "ssim": metrics.ssim(ours, truth).mean(1),
-        "gmsd": metrics.gmsd(ours, truth).mean(1),
-        "haarpsi": metrics.haarpsi(ours, truth).mean(1),
-        "sharpness": metrics.sharpness(ours, true[:, list(protocol.given)]),
-        "flicker": metrics.flicker(windows, protocol.mask),
-        "motion": metrics.motion(windows, true, protocol.mask),
-    }
-    columns = {name: values.tolist() for name, values in figures.items()}
+    columns = {name: values.tolist() for name, values in _figures(windows, true, protocol).items()}
+    mine, wanted = (temporal.warp_errors(x, protocol.mask) for x in (windows, true))
+    columns["warp"] = [
+        float(temporal.ratio(torch.tensor(a), torch.tensor(b)))
+        for a, b in zip(mine, wanted, strict=True)
+    ]
     return [
         Row(
             protocol=protocol.name,
@@ -62,7 +60,29 @@ def score(
             stride=excerpt.stride,
             start=excerpt.start,
             flow=flow,
-            **{name: values[place] for name, values in columns.items()},
+            figures={name: values[place] for name, values in columns.items()},
         )
         for place, (excerpt, flow) in enumerate(zip(excerpts, flows, strict=True))
     ]
+
+
+def _figures(windows: Tensor, true: Tensor, protocol: Protocol) -> dict[str, Tensor]:
+    """Figure to its value for every window."""
+    slots = list(protocol.made)
+    ours, truth = windows[:, slots], true[:, slots]
+    by_frame = {name: getattr(metrics, name)(ours, truth) for name in _by_frame(true)}  # b m each
+    found = {name: values.mean(1) for name, values in by_frame.items()}
+    if protocol.middle:
+        place = slots.index(MIDDLE)
+        found |= {f"{name}_middle": by_frame[name][:, place] for name in ("psnr", "ssim")}
+    return found | {
+        "sharpness": temporal.sharpness(ours, true[:, list(protocol.given)]),
+        "flicker": temporal.flicker(windows, protocol.mask),
+        "motion": temporal.motion(windows, true, protocol.mask),
+        **temporal.broken(windows, true, protocol.mask),
+    }
+
+
+def _by_frame(true: Tensor) -> tuple[str, ...]:
+    large = min(true.shape[-2:]) >= metrics.SMALLEST_MS_SIDE
+    return ("psnr", "ssim", *(("ms_ssim",) if large else ()), "gmsd", "haarpsi")

@@ -7,30 +7,20 @@ the windows of a protocol into three thirds of equal size, the same for every me
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from types import MappingProxyType
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
+
+from mardini_cli.evaluation.measures import FLAGS, MEASURES
 
 BOOTSTRAPS: Final = 1000
 BOOTSTRAP_SEED: Final = 20240901
 THIRDS: Final = ("small", "medium", "large")
 """Motion: thirds of the windows by mean DIS flow between the window's ends."""
-
-METRICS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "psnr": "PSNR",
-        "ssim": "SSIM",
-        "gmsd": "GMSD",
-        "haarpsi": "HaarPSI",
-        "sharpness": "sharpness",
-        "flicker": "flicker",
-        "motion": "motion",
-    }
-)
-"""Field of a row to its title."""
-DECIMALS: Final[Mapping[str, int]] = MappingProxyType({"psnr": 2, "sharpness": 2, "motion": 2})
+Where = tuple[str, int, int]
+"""A window: clip, stride, start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,21 +34,11 @@ class Row:
     start: int
     flow: float
     """Mean DIS flow between the window's first and last true frame, pixels."""
-    psnr: float
-    """dB over RGB."""
-    ssim: float
-    gmsd: float
-    """Less is better."""
-    haarpsi: float
-    sharpness: float
-    """Gradient energy of made frames over that of given ones; 1 is right."""
-    flicker: float
-    """Relative step of gradient energy between given and made neighbours; 0 is none."""
-    motion: float
-    """Motion energy over the true one; 1 is right."""
+    figures: Mapping[str, float]
+    """By name: those of ``measures.MEASURES`` that could be measured, and ``FLAGS``."""
 
     @property
-    def window(self) -> tuple[str, int, int]:
+    def window(self) -> Where:
         """Which window it is, whatever the method."""
         return self.clip, self.stride, self.start
 
@@ -83,17 +63,21 @@ class Line:
     windows: int
     clips: int
     means: dict[str, Mean]
-    """By field of ``Row``."""
-    over_dis: dict[str, Mean]
-    """Paired difference to the ``dis`` rows of the same windows; empty without them."""
+    """By name of a measure."""
+    over: dict[str, dict[str, Mean]] = field(default_factory=dict)
+    """Method to the paired differences to it, over the same windows."""
+    flags: dict[str, int] = field(default_factory=dict)
+    """How many windows are frozen, black, exploding."""
 
 
-def as_data(item: Row | Line) -> dict[str, Any]:
-    """Plain data for JSON."""
-    return asdict(item)
+def row_data(row: Row) -> dict[str, Any]:
+    """Plain data of one row, flat."""
+    told = asdict(row)
+    figures = told.pop("figures")
+    return {**told, **figures}
 
 
-def thirds(rows: Iterable[Row]) -> dict[tuple[str, int, int], str]:
+def thirds(rows: Iterable[Row]) -> dict[Where, str]:
     """Sort the windows of one protocol by motion into three sets of equal size."""
     flows = {row.window: row.flow for row in rows}
     ordered = sorted(flows, key=lambda window: (flows[window], window))
@@ -102,61 +86,77 @@ def thirds(rows: Iterable[Row]) -> dict[tuple[str, int, int], str]:
     }
 
 
-def summarise(rows: Sequence[Row]) -> list[Line]:
-    """Mean figures of every protocol and method, over all windows and over each third."""
+def summarise(rows: Sequence[Row], against: Sequence[str] = ("dis",)) -> list[Line]:
+    """Mean figures of every protocol and method, over all windows and over each third.
+
+    Args:
+        rows: of any protocols.
+        against: methods to whom the others' paired differences are told.
+    """
     lines = []
     for protocol in _unique(row.protocol for row in rows):
         mine = [row for row in rows if row.protocol == protocol]
         third_of = thirds(mine)
         for third in ("all", *THIRDS):
             inside = [row for row in mine if third in ("all", third_of[row.window])]
-            dis = {row.window: row for row in inside if row.method == "dis"}
-            for method in _unique(row.method for row in inside):
-                lines.append(_line(third, [r for r in inside if r.method == method], dis))
+            by_method = {
+                method: [row for row in inside if row.method == method]
+                for method in _unique(row.method for row in inside)
+            }
+            rivals = {name: by_method[name] for name in against if name in by_method}
+            lines += [_line(third, found, rivals) for found in by_method.values()]
     return lines
 
 
-def _line(third: str, rows: Sequence[Row], dis: Mapping[tuple[str, int, int], Row]) -> Line:
+def _line(third: str, rows: Sequence[Row], rivals: Mapping[str, Sequence[Row]]) -> Line:
     clips = [row.clip for row in rows]
-    paired = [(row, dis[row.window]) for row in rows if row.window in dis]
-    whole = len(paired) == len(rows) and rows[0].method != "dis"
+    names = [name for name in MEASURES if all(name in row.figures for row in rows)]
+    values = _values(rows, names)
+    over = {}
+    for rival, others in rivals.items():
+        theirs = {row.window: row for row in others}
+        if rival != rows[0].method and all(row.window in theirs for row in rows):
+            paired = _values([theirs[row.window] for row in rows], names)
+            over[rival] = dict(zip(names, bootstrap(values - paired, clips), strict=True))
     return Line(
         protocol=rows[0].protocol,
         third=third,
         method=rows[0].method,
         windows=len(rows),
         clips=len(set(clips)),
-        means={name: bootstrap([getattr(row, name) for row in rows], clips) for name in METRICS},
-        over_dis={
-            name: bootstrap([getattr(a, name) - getattr(b, name) for a, b in paired], clips)
-            for name in METRICS
-        }
-        if whole
-        else {},
+        means=dict(zip(names, bootstrap(values, clips), strict=True)),
+        over=over,
+        flags={flag: round(sum(row.figures.get(flag, 0) for row in rows)) for flag in FLAGS},
     )
 
 
-def bootstrap(values: Sequence[float], clips: Sequence[str]) -> Mean:
-    """Mean over windows, and the 2.5 and 97.5 % points when the clips are drawn anew.
+def _values(rows: Sequence[Row], names: Sequence[str]) -> NDArray[np.float64]:
+    return np.array([[row.figures[name] for name in names] for row in rows], np.float64)
+
+
+def bootstrap(values: NDArray[np.float64], clips: Sequence[str]) -> list[Mean]:
+    """Means over windows, and their 2.5 and 97.5 % points when the clips are drawn anew.
 
     Args:
-        values: a figure a window.
+        values: a row a window, a column a figure.
         clips: the clip of each window.
+
+    Returns:
+        One a column. The draws are the same whenever there are as many clips.
     """
     names = {clip: place for place, clip in enumerate(_unique(clips))}
-    places = [names[clip] for clip in clips]
-    sums = np.bincount(places, weights=values)
-    counts = np.bincount(places)
+    member = np.zeros((len(names), len(clips)))  # clips windows
+    member[[names[clip] for clip in clips], range(len(clips))] = 1
+    sums, counts = member @ values, member.sum(1)
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     drawn = rng.integers(0, len(names), (BOOTSTRAPS, len(names)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Mean(value=float(sums.sum() / counts.sum()), low=float(low), high=float(high))
-
-
-def shown(name: str, value: float) -> str:
-    """A figure at the precision of its metric."""
-    return f"{value:.{DECIMALS.get(name, 4)}f}"
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)[:, None]
+    low, high = np.quantile(means, (0.025, 0.975), axis=0)
+    whole = sums.sum(0) / counts.sum()
+    return [
+        Mean(value=float(value), low=float(a), high=float(b))
+        for value, a, b in zip(whole, low, high, strict=True)
+    ]
 
 
 def markdown(lines: Sequence[Line], titles: Mapping[str, str]) -> str:
@@ -185,20 +185,41 @@ def heading(line: Line) -> str:
     return f"{line.protocol}{which}: {windows} of {clips}"
 
 
+def columns_of(lines: Sequence[Line]) -> list[str]:
+    """Measures that every line has."""
+    return [name for name in MEASURES if all(name in line.means for line in lines)]
+
+
+def flagged(lines: Sequence[Line], titles: Mapping[str, str]) -> str:
+    """Which methods left windows that no one could use, in words; empty if none did."""
+    found = [
+        f"{titles.get(line.method, line.method)} {count} {flag}"
+        for line in lines
+        for flag, count in line.flags.items()
+        if count
+    ]
+    if not found:
+        return ""
+    return f"Windows that no one could use, of {lines[0].windows}: {', '.join(found)}."
+
+
 def _table(title: str, lines: Sequence[Line], titles: Mapping[str, str]) -> str:
-    head = ["method", *METRICS.values()]
+    names = columns_of(lines)
+    head = ["method", *(MEASURES[name].title for name in names)]
     body = [
-        [titles.get(line.method, line.method), *(cell(n, line.means[n]) for n in METRICS)]
+        [titles.get(line.method, line.method), *(cell(n, line.means[n]) for n in names)]
         for line in lines
     ]
     rule = ["---"] * len(head)
     rows = "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *body])
-    return f"### {title}\n\n{rows}\n"
+    told = flagged(lines, titles)
+    return f"### {title}\n\n{rows}\n" + (f"\n{told}\n" if told else "")
 
 
 def cell(name: str, mean: Mean) -> str:
     """Mean, and half of the interval behind it."""
-    return f"{shown(name, mean.value)} ±{shown(name, (mean.high - mean.low) / 2)}"
+    measure = MEASURES[name]
+    return f"{measure.shown(mean.value)} ±{measure.shown((mean.high - mean.low) / 2)}"
 
 
 def _unique(names: Iterable[str]) -> list[str]:

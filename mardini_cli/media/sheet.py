@@ -3,6 +3,7 @@
 Room: media (floor 2). Draws what it is given at full size; never resizes.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,32 @@ def framed(picture: Picture, colour: tuple[int, int, int], width: int = 4) -> Pi
         ],
         -1,
     )
+
+
+def mosaic(cells: Sequence[tuple[str, Picture]], columns: int) -> npt.NDArray[np.uint8]:
+    """Lay labelled pictures of one size out in rows of ``columns``; even sides, for films."""
+    height, width, _ = cells[0][1].shape
+    step = (width + GAP, height + GAP + TEXT + GAP)
+    rows = -(-len(cells) // columns)
+    size = (min(columns, len(cells)) * step[0] + GAP, rows * step[1] + GAP)
+    sheet = Image.new("RGB", (size[0] + size[0] % 2, size[1] + size[1] % 2), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(TEXT - 2)
+    for number, (label, picture) in enumerate(cells):
+        left, top = GAP + number % columns * step[0], GAP + number // columns * step[1]
+        draw.text((left, top - GAP // 2), label, INK, font)
+        sheet.paste(Image.fromarray(_bytes(picture)), (left, top + TEXT + GAP))
+    return np.asarray(sheet, np.uint8)
+
+
+def smaller(picture: Path, width: int) -> bytes:
+    """Read a sheet and give it as a JPEG of at most ``width`` columns, for a page."""
+    with Image.open(picture) as sheet:
+        fitting = sheet.convert("RGB")
+    fitting.thumbnail((width, 100_000), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    fitting.save(out, "JPEG", quality=82)
+    return out.getvalue()
 
 
 def _bytes(picture: Picture) -> npt.NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mardini_cli.cli.evaluate import numbers, words
+from mardini_cli.cli.evaluate import DEFAULTS, baselines, numbers, words
 from mardini_cli.errors import UsageError
 
 CLIP = Path(__file__).parents[2] / "examples"
@@ -55,6 +55,8 @@ def test_the_report_is_the_result_and_tables_are_for_eyes(clips: Path, tmp_path:
     assert {path.name for path in out.iterdir()} == {
         "report.html",
         "results.json",
+        "rows.jsonl",
+        "clips.csv",
         "table.md",
         "sheets",
     }
@@ -83,13 +85,14 @@ def test_json_is_lines_of_events(clips: Path, tmp_path: Path) -> None:
         ),
         (
             [".", "--protocol", "x3"],
-            "mardini: unknown protocol 'x3'; needs one of x8, x4, x2, extend, animate; choose one",
+            "mardini: unknown protocol 'x3'; needs one of x8, x4, x2, fill, extend, animate,"
+            " each also NAME-native; davis-7, ucf101-7; choose one",
             2,
         ),
         (
             [".", "--baseline", "rife"],
             "mardini: unknown baseline 'rife'; needs one of repeat, blend, minterpolate, dis,"
-            " dis-blend, constant-velocity; choose one",
+            " dis-blend, constant-velocity, or NAME=COMMAND; choose one",
             2,
         ),
         (
@@ -111,6 +114,30 @@ def test_errors_are_one_line(arguments: list[str], line: str, code: int) -> None
     assert failed.stdout == ""
     assert failed.stderr == line + "\n"
     assert failed.returncode == code
+
+
+def test_a_program_s_command_stays_whole_and_joins_the_others() -> None:
+    rife = "rife=rife -i {input},x -o {output}"
+
+    assert baselines(["repeat,blend", rife]) == ("repeat", "blend", rife)
+    assert baselines([rife]) == (*DEFAULTS.baselines, rife)
+    assert baselines([]) == DEFAULTS.baselines
+    assert baselines(["none"]) == ()
+
+
+def test_a_program_that_fails_is_one_warning_and_the_others_are_measured(
+    clips: Path, tmp_path: Path
+) -> None:
+    done = run(
+        clips, "--model", "none", "--baseline", "repeat",
+        "--baseline", "gone=no-such {input} {output}",
+        "--no-sheets", "--protocol", "x4", "--out", tmp_path / "out",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("baseline gone does not run") == 2  # when it fails, and in the end
+    assert "| repeat the nearer frame |" in done.stderr
+    assert "| gone |" not in done.stderr
 
 
 def test_words_and_numbers_come_with_commas() -> None:

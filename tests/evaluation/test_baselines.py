@@ -6,9 +6,10 @@ from torch import Tensor
 
 from mardini_cli.evaluation.baselines import BASELINES, motion_between
 from mardini_cli.evaluation.metrics import psnr
-from mardini_cli.evaluation.protocols import PROTOCOLS, Protocol
+from mardini_cli.evaluation.protocols import CROP, PROTOCOLS, Protocol
 from mardini_cli.evaluation.request import BASELINE_NAMES
 
+CROPPED = {name: p for name, p in PROTOCOLS.items() if p.cut == CROP}
 X8, X4, EXTEND = PROTOCOLS["x8"], PROTOCOLS["x4"], PROTOCOLS["extend"]
 
 
@@ -40,19 +41,20 @@ def test_each_protocol_takes_the_baselines_whose_frames_it_gives() -> None:
         "x8": two_sided,
         "x4": two_sided,
         "x2": two_sided,
+        "fill": two_sided,
         "extend": ["repeat", "constant-velocity"],
         "animate": ["repeat"],
     }
 
     found = {
         name: [b.name for b in BASELINES.values() if b.applies(protocol)]
-        for name, protocol in PROTOCOLS.items()
+        for name, protocol in CROPPED.items()
     }
 
     assert found == expected
 
 
-SERVED = [(b.name, p) for b in BASELINES.values() for p in PROTOCOLS.values() if b.applies(p)]
+SERVED = [(b.name, p) for b in BASELINES.values() for p in CROPPED.values() if b.applies(p)]
 
 
 @pytest.mark.parametrize(("name", "protocol"), SERVED, ids=[f"{n}-{p.name}" for n, p in SERVED])

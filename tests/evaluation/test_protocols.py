@@ -18,17 +18,52 @@ from mardini_cli.evaluation.protocols import (
 def test_the_protocols_give_and_make_these_slots() -> None:
     drawn = {p.name: "".join("m" if made else "G" for made in p.mask) for p in PROTOCOLS.values()}
 
-    assert drawn == {
+    cropped = {
         "x8": "GmmmmmmmG",
         "x4": "GmmmGmmmG",
         "x2": "GmGmGmGmG",
+        "fill": "GGGmmmGGG",
         "extend": "GGmmmmmmm",
         "animate": "Gmmmmmmmm",
     }
+    native = {f"{name}-native": slots for name, slots in cropped.items()}
+    assert drawn == cropped | native | {"davis-7": "GmmmmmmmG", "ucf101-7": "GmmmmmmmG"}
+
+
+def test_cuts_say_at_what_size_and_which_windows() -> None:
+    told = {p.name: (p.cut.fit, p.cut.tiled, p.cut.most, p.cut.expected, p.middle)
+            for p in PROTOCOLS.values()}  # fmt: skip
+
+    assert told["x8"] == ("crop", False, None, None, False)
+    assert told["x8-native"] == ("native", False, None, None, False)
+    assert told["davis-7"] == ("linear-light", True, None, 357, True)
+    assert told["ucf101-7"] == ("squash", True, 400, 400, True)
+
+
+def test_runs_are_even_and_one_for_each_gap_where_gaps_differ() -> None:
+    assert PROTOCOLS["x4"].runs == [(slice(0, 3), 4)]
+    assert PROTOCOLS["fill"].runs == [(slice(2, 4), 4)]
+
+
+@given(counts=st.lists(st.integers(0, 120), max_size=8))
+def test_windows_of_a_tiled_folder_are_the_whole_nines_and_their_seeds_never_meet(
+    counts: list[int],
+) -> None:
+    cut = PROTOCOLS["davis-7"].cut
+    places = [
+        cut.ordinal(clip, window)
+        for clip, count in enumerate(counts)
+        for window in range(len(cut.windows(count)))
+    ]
+
+    assert len(places) == sum(count // 9 for count in counts)
+    assert len(set(places)) == len(places)
 
 
 def test_only_protocols_with_a_free_end_are_one_sided() -> None:
-    assert [p.name for p in PROTOCOLS.values() if p.one_sided] == ["extend", "animate"]
+    assert [p.name for p in PROTOCOLS.values() if p.one_sided] == [
+        "extend", "animate", "extend-native", "animate-native"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("given", [(), (3, 1), (0, 0), (0, 9), (-1, 2), tuple(range(9))])
@@ -38,7 +73,9 @@ def test_a_protocol_without_sense_is_refused(given: tuple[int, ...]) -> None:
 
 
 def test_an_unknown_protocol_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="'x3'; needs one of x8, x4, x2, extend, animate"):
+    with pytest.raises(
+        ConfigError, match="'x3'; needs one of x8, x4, x2, fill, extend, animate, each"
+    ):
         protocol("x3")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mardini_cli.errors import (
 )
 from mardini_cli.evaluation.excerpts import Excerpt, excerpts_of
 from mardini_cli.evaluation.ours import Maker
-from mardini_cli.evaluation.protocols import PROTOCOLS
+from mardini_cli.evaluation.protocols import CROP, PROTOCOLS
 from mardini_cli.evaluation.request import EvaluateRequest
 from mardini_cli.evaluation.run import evaluate
 from mardini_cli.evaluation.score import score
@@ -45,7 +46,8 @@ def model() -> MarDini:
 
 @pytest.fixture
 def found(write_clip: WriteClip) -> list[Excerpt]:
-    read = excerpts_of(write_clip("pan.mkv"), 0)
+    path = write_clip("pan.mkv")
+    read = excerpts_of(path, 0, CROP, path.parent)
     assert isinstance(read, list)
     return read
 
@@ -65,16 +67,21 @@ def test_the_truth_scores_perfectly_and_shuffled_frames_badly(found: list[Excerp
     perfect = score(found, [0.0, 0.0], true, X8, "truth")
     bad = score(found, [0.0, 0.0], shuffled, X8, "shuffled")
 
-    for good, poor in zip(perfect, bad, strict=True):
-        assert (good.psnr, good.gmsd) == pytest.approx((100, 0), abs=1e-4)
-        assert (good.ssim, good.haarpsi, good.motion) == pytest.approx((1, 1, 1), abs=1e-4)
-        assert good.sharpness == pytest.approx(1, abs=0.1)
-        assert good.flicker < 0.1
-        assert poor.psnr < 20
-        assert poor.ssim < 0.3
-        assert poor.gmsd > 0.1
-        assert poor.haarpsi < 0.5
-        assert poor.sharpness > 3
+    for one, other in zip(perfect, bad, strict=True):
+        good, poor = one.figures, other.figures
+        assert (good["psnr"], good["gmsd"]) == pytest.approx((100, 0), abs=1e-4)
+        for name in ("ssim", "ms_ssim", "haarpsi", "motion", "warp"):
+            assert good[name] == pytest.approx(1, abs=1e-4)
+        assert good["sharpness"] == pytest.approx(1, abs=0.1)
+        assert good["flicker"] < 0.1
+        assert (good["frozen"], good["black"], good["exploding"]) == (0, 0, 0)
+        assert poor["psnr"] < 20
+        assert poor["ssim"] < 0.3
+        assert poor["ms_ssim"] < 0.6
+        assert poor["gmsd"] > 0.1
+        assert poor["haarpsi"] < 0.5
+        assert poor["sharpness"] > 3
+        assert poor["exploding"] == 1
 
 
 def test_frames_in_the_wrong_order_are_found_out(found: list[Excerpt]) -> None:
@@ -82,8 +89,8 @@ def test_frames_in_the_wrong_order_are_found_out(found: list[Excerpt]) -> None:
 
     line = score(found[1:], [0.0], backwards, X8, "backwards")[0]
 
-    assert line.psnr < 30
-    assert line.motion > 1.2
+    assert line.figures["psnr"] < 30
+    assert line.figures["motion"] > 1.2
 
 
 def test_made_frames_depend_on_seed_and_window_and_not_on_the_batch(
@@ -97,10 +104,10 @@ def test_made_frames_depend_on_seed_and_window_and_not_on_the_batch(
         found[1:], X8, (0, 2)
     )
 
-    assert together[2].shape == (2, 7, 3, 256, 256)
-    torch.testing.assert_close(together[2][1:], alone[2], rtol=0, atol=1e-4)
-    torch.testing.assert_close(together[0][1:], again[0], rtol=0, atol=1e-4)
-    assert (alone[2] - again[2]).abs().max() > 1e-3
+    assert together["ours-2"].shape == (2, 7, 3, 256, 256)
+    torch.testing.assert_close(together["ours-2"][1:], alone["ours-2"], rtol=0, atol=1e-4)
+    torch.testing.assert_close(together["ours-0"][1:], again["ours-0"], rtol=0, atol=1e-4)
+    assert (alone["ours-2"] - again["ours-2"]).abs().max() > 1e-3
 
 
 def test_a_broken_model_is_named(model: MarDini, found: list[Excerpt]) -> None:
@@ -109,7 +116,7 @@ def test_a_broken_model_is_named(model: MarDini, found: list[Excerpt]) -> None:
             parameter.fill_(float("nan"))
     maker = Maker(model=model, device=torch.device("cpu"), dtype=torch.float32, seed=0)
 
-    with pytest.raises(MadeFrameError, match="NaN or infinity in made frames at 0 steps"):
+    with pytest.raises(MadeFrameError, match="NaN or infinity in made frames of ours-0"):
         maker.make(found, X8, (0,))
 
 
@@ -126,12 +133,11 @@ def test_a_run_measures_every_method_on_every_window(
         steps=(0, 1),
         protocols=("x8", "extend"),
         baselines=("repeat", "blend", "dis", "constant-velocity"),
-        sheets=True,
     )
 
     methods = {
-        "x8": ["repeat", "blend", "dis", "ours-0", "ours-1"],
-        "extend": ["repeat", "constant-velocity", "ours-0", "ours-1"],
+        "x8": ["repeat", "blend", "dis", "ours-0", "ours-1", "ceiling"],
+        "extend": ["repeat", "constant-velocity", "ours-0", "ours-1", "ceiling"],
     }
     expected = {
         (protocol, method, stride)
@@ -143,17 +149,37 @@ def test_a_run_measures_every_method_on_every_window(
     assert len(told["rows"]) == len(expected)
     progress = [event for event in events if isinstance(event, Progress)]
     assert [p.done for p in progress] == sorted(p.done for p in progress)
-    assert progress[-1].done == progress[-1].total == 2 * 7 * 9
-    page = (tmp_path / "out/report.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == len(told["sheets"]) == 8
-    assert page.count("<table>") == 2 * 3  # two windows: all, and a third for each
-    assert "://" not in page
-    for file in told["sheets"].values():
-        assert (tmp_path / "out" / file).stat().st_size > 10_000
+    assert progress[-1].done == progress[-1].total == 100
     last = events[-1]
     assert isinstance(last, Measured)
     assert (last.clips, last.windows) == (1, 2)
     assert "| ours, 1 step |" in last.table
+
+
+def test_the_report_holds_pictures_and_films_and_loads_nothing(
+    write_clip: WriteClip, model: MarDini, tmp_path: Path
+) -> None:
+    write_clip("pan.mkv", frames=12)
+    weights.save(model, tmp_path / "nano")
+
+    _, told = run(
+        folder=tmp_path,
+        output=tmp_path / "out",
+        model=str(tmp_path / "nano"),
+        protocols=("x2",),
+        baselines=("repeat",),
+        ceiling=False,
+        sheets=True,
+    )
+
+    page = (tmp_path / "out/report.html").read_text()
+    shown = len(told["sheets"])
+    assert shown == 4  # the one window is the best, the worst, the median and the hardest
+    assert page.count("data:image/jpeg;base64,") == page.count("data:video/webm;base64,") == shown
+    assert page.count("<table>") == 1 + 1 + 1 + 1  # all, its third, differences, by window
+    assert "://" not in page
+    for file in told["sheets"].values():
+        assert (tmp_path / "out" / file).stat().st_size > 10_000
 
 
 def test_the_same_run_gives_the_same_figures(
@@ -243,3 +269,112 @@ def test_missing_weights_are_an_error_and_not_a_zero(write_clip: WriteClip, tmp_
 def test_wrong_words_are_refused_at_once(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         EvaluateRequest(folder=Path(), **settings)
+
+
+def interrupted(request: EvaluateRequest, after: int) -> None:
+    """Start a run, and leave it after so many words from it."""
+    running = evaluate(request)
+    for _ in range(after):
+        next(running)
+    running.close()
+
+
+def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_been(
+    write_clip: WriteClip, model: MarDini, tmp_path: Path
+) -> None:
+    for name in ("a.mkv", "b.mkv"):
+        write_clip(name, frames=12, speed=len(name))
+    weights.save(model, tmp_path / "nano")
+    settings: dict[str, Any] = {
+        "folder": tmp_path,
+        "model": str(tmp_path / "nano"),
+        "steps": (1,),
+        "protocols": ("x4",),
+        "baselines": ("repeat", "blend"),
+    }
+    _, whole = run(**settings, output=tmp_path / "whole")
+    request = EvaluateRequest(device="cpu", sheets=False, output=tmp_path / "cut", **settings)
+
+    interrupted(request, after=4)
+    ledger = tmp_path / "cut/rows.jsonl"
+    written = len(ledger.read_text().splitlines())
+    ledger.write_text(ledger.read_text() + '{"key": "torn')
+    _, again = run(**settings, output=tmp_path / "cut")
+
+    assert 3 <= written < len(whole["rows"])
+    assert again["reused"] == written
+    assert again["rows"] == whole["rows"]
+    assert again["means"] == whole["means"]
+
+
+def test_rows_of_an_earlier_run_are_reused_where_nothing_that_decides_them_changed(
+    write_clip: WriteClip, model: MarDini, tmp_path: Path
+) -> None:
+    write_clip("pan.mkv", frames=12)
+    weights.save(model, tmp_path / "nano")
+    settings: dict[str, Any] = {
+        "folder": tmp_path,
+        "model": str(tmp_path / "nano"),
+        "steps": (1,),
+        "protocols": ("x4",),
+        "baselines": ("blend",),
+        "ceiling": False,
+    }
+    run(**settings, output=tmp_path / "first")
+
+    _, same = run(**settings, output=tmp_path / "same", reuse=(tmp_path / "first",))
+    _, other = run(**settings, output=tmp_path / "other", reuse=(tmp_path / "first",), seed=1)
+
+    assert (same["reused"], other["reused"]) == (2, 1)
+    with pytest.raises(MissingFileError, match="nowhere holds no rows"):
+        run(**settings, output=tmp_path / "x", reuse=(tmp_path / "nowhere",))
+
+
+def test_differences_are_told_to_every_other_line(write_clip: WriteClip, tmp_path: Path) -> None:
+    write_clip("pan.mkv", frames=12)
+
+    _, told = run(folder=tmp_path, output=tmp_path / "out", baselines=("repeat", "blend", "dis"))
+
+    line = next(m for m in told["means"] if (m["method"], m["third"]) == ("dis", "all"))
+    assert list(line["over"]) == ["repeat", "blend"]
+    assert line["over"]["blend"]["psnr"]["low"] > 0
+
+
+def test_what_is_not_measured_is_said_and_never_zero(write_clip: WriteClip, tmp_path: Path) -> None:
+    write_clip("pan.mkv", frames=12)
+
+    _, told = run(folder=tmp_path, output=tmp_path / "out", baselines=("repeat",))
+
+    assert "LPIPS, FID, FVD" in told["not_measured"]
+    assert "Not measured: LPIPS, FID, FVD:" in (tmp_path / "out/table.md").read_text()
+    assert not {"lpips", "fid", "fvd"} & set(told["rows"][0])
+
+
+def test_a_benchmark_without_its_data_set_is_measured_and_said_to_be_another(
+    write_clip: WriteClip, tmp_path: Path
+) -> None:
+    write_clip("pan.mkv", frames=20)
+
+    events, told = run(
+        folder=tmp_path, output=tmp_path / "out", protocols=("davis-7",), baselines=("blend",)
+    )
+
+    warned = [event.message for event in events if isinstance(event, Warned)]
+    assert warned == [
+        "davis: 2 windows where the benchmark's data set gives 357;"
+        " the figures are not those of the benchmark"
+    ]
+    assert [row["start"] for row in told["rows"]] == [0, 9]
+    assert {"psnr_middle", "ssim_middle"} <= set(told["rows"][0])
+
+
+def test_the_ceiling_tells_the_decoder_the_truth(model: MarDini, found: list[Excerpt]) -> None:
+    maker = Maker(model=model, device=torch.device("cpu"), dtype=torch.float32, seed=0)
+
+    made = maker.make(found, X8, (), ceiling=True)
+    swapped = [replace(e, frames=e.frames[[0, 2, 1, *range(3, 9)]]) for e in found]
+    other = maker.make(swapped, X8, (), ceiling=True)
+
+    assert list(made) == ["ceiling"]
+    assert (made["ceiling"][:, 0] - other["ceiling"][:, 0]).abs().max() > 1e-5
+    torch.testing.assert_close(made["ceiling"][:, 2:], other["ceiling"][:, 2:])

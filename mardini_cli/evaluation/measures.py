@@ -1,0 +1,55 @@
+"""What is measured of made frames: names, precision and what is good, as data.
+
+Room: evaluation. Light: no torch. The arithmetic is in ``metrics`` and ``temporal``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """One column of a table."""
+
+    title: str
+    good: Literal["more", "less", "one"]
+    """Which values are good: large ones, small ones, those near 1."""
+    decimals: int = 4
+
+    def shown(self, value: float) -> str:
+        """A figure at this measure's precision."""
+        return f"{value:.{self.decimals}f}"
+
+    def gain(self, ours: float, theirs: float) -> float:
+        """How much better ``ours`` is; below 0: worse."""
+        if self.good == "one":
+            return abs(theirs - 1) - abs(ours - 1)
+        return ours - theirs if self.good == "more" else theirs - ours
+
+
+MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
+    {
+        "psnr": Measure(title="PSNR", good="more", decimals=2),
+        "ssim": Measure(title="SSIM", good="more"),
+        "ms_ssim": Measure(title="MS-SSIM", good="more"),
+        "gmsd": Measure(title="GMSD", good="less"),
+        "haarpsi": Measure(title="HaarPSI", good="more"),
+        "psnr_middle": Measure(title="PSNR mid", good="more", decimals=2),
+        "ssim_middle": Measure(title="SSIM mid", good="more"),
+        "sharpness": Measure(title="sharpness", good="one", decimals=2),
+        "flicker": Measure(title="flicker", good="less", decimals=3),
+        "motion": Measure(title="motion", good="one", decimals=2),
+        "warp": Measure(title="warp error", good="one", decimals=2),
+    }
+)
+"""By field of a row; a table has the columns that all of its rows have."""
+FLAGS: Final = ("frozen", "black", "exploding")
+"""Figures of a row that are 1 or 0: what no one could use."""
+MINUS: Final = "\N{MINUS SIGN}"
+
+
+def signed(measure: Measure, value: float) -> str:
+    """A difference at the measure's precision, with its sign."""
+    return f"{MINUS if value < 0 else '+'}{measure.shown(abs(value))}"
