@@ -155,9 +155,9 @@ def _encoders() -> Examined:
 
 
 def _hub() -> Examined:
-    from mardini_cli.weights import hub
+    from mardini_cli.weights import keeping
 
-    state = hub.state()
+    state = keeping.state()
     parts = [f"{state.cache}, {state.size / 2**20:.1f} MiB of ours", state.endpoint]
     parts.append("switched off" if state.offline else "used only when asked")
     parts.append("a token is set" if state.token else "no token")

@@ -130,11 +130,11 @@ def push(
 
     Example: mardini weights push runs/mine/weights ORG/NAME --dry-run
     """
-    from mardini_cli.weights import hub
+    from mardini_cli.weights import sharing
     from mardini_cli.weights.sources import hub_default
 
     to = repo.removeprefix("hub:") if repo else hub_default().repo
-    pushed = hub.push(folder, to, public=public, dry_run=dry_run)
+    pushed = sharing.push(folder, to, public=public, dry_run=dry_run)
     Screen.here(json=json).follow(iter([pushed]))
 
 

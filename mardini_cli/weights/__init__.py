@@ -4,7 +4,7 @@ Room: weights (floor 4). The one door to safetensors and to the Hub.
 
     layout     the form of a folder, ``config.json``, digests
     sources    names and where they lead; the release table
-    hub        fetching, keeping and sharing through huggingface-hub
+    hub        fetching through huggingface-hub; refusals, keeping (the cache), sharing (push)
     reading    files to a model          writing    a model to files
     cards      model cards               pretrained ``from_pretrained`` and its fellows
 

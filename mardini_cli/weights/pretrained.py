@@ -79,9 +79,9 @@ class Pretrained(Model):
         Raises:
             WeightsError: the Hub refuses.
         """
-        from mardini_cli.weights import hub  # late: 0.2 s
+        from mardini_cli.weights import sharing  # late: 0.2 s
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / repo.rpartition("/")[2]
             self.save_pretrained(path, storage=storage, facts=facts, licence=licence)
-            return str(hub.push(path, repo, public=public).revision)
+            return str(sharing.push(path, repo, public=public).revision)

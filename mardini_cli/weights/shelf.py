@@ -14,11 +14,11 @@ from mardini_cli.weights.sources import RELEASES, Source, find, locate, releases
 
 def shelf() -> Iterator[Located]:
     """Every release, then everything of our form in the Hub's cache."""
-    from mardini_cli.weights import hub  # late: 0.2 s
+    from mardini_cli.weights import keeping  # late: 0.2 s
 
     for name in releases():
         yield where(name)
-    for place, path in hub.listed():
+    for place, path in keeping.listed():
         source = Source(name=str(place), kind="hub", path=path, hub=place, revision=place.revision)
         yield _located(source)
 
@@ -88,6 +88,6 @@ def remove(name: str) -> Removed:
             needed="a name such as hub:ORG/NAME",
             do="remove files of your own yourself",
         )
-    from mardini_cli.weights import hub  # late: 0.2 s
+    from mardini_cli.weights import keeping  # late: 0.2 s
 
-    return hub.remove(source.hub, whole="@" not in name)
+    return keeping.remove(source.hub, whole="@" not in name)

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import errors as foreign
 
 from mardini_cli.errors import HubError, MardiniError, UsageError
-from mardini_cli.weights import hub
+from mardini_cli.weights import refusals
 from mardini_cli.weights.sources import HubName
 
 PLACE = HubName(repo="me/nano")
@@ -49,7 +49,7 @@ def test_every_error_of_the_library_is_translated(kind: type[Exception]) -> None
         else raised(kind)
     )
 
-    with pytest.raises(MardiniError) as caught, hub._translated(PLACE):
+    with pytest.raises(MardiniError) as caught, refusals.translated(PLACE):
         raise error
 
     assert caught.value.__cause__ is error
@@ -58,7 +58,7 @@ def test_every_error_of_the_library_is_translated(kind: type[Exception]) -> None
 
 TRANSPORTS = [
     kind
-    for kind in subclasses(hub._TRANSPORT)
+    for kind in subclasses(refusals.TRANSPORT)
     # these two are answers, not troubles on the way
     if not issubclass(kind, foreign.HfHubHTTPError) and kind.__name__ != "HTTPStatusError"
 ]
@@ -66,7 +66,7 @@ TRANSPORTS = [
 
 @pytest.mark.parametrize("kind", TRANSPORTS, ids=lambda kind: kind.__name__)
 def test_every_error_of_the_transport_is_translated(kind: type[Exception]) -> None:
-    with pytest.raises(HubError, match="cannot be reached"), hub._translated(PLACE):
+    with pytest.raises(HubError, match="cannot be reached"), refusals.translated(PLACE):
         raise kind("the line is dead")
 
 
@@ -80,17 +80,17 @@ def test_every_error_of_the_transport_is_translated(kind: type[Exception]) -> No
     ],
 )
 def test_a_disk_is_no_network(error: OSError, code: str) -> None:
-    with pytest.raises(MardiniError) as caught, hub._translated(PLACE):
+    with pytest.raises(MardiniError) as caught, refusals.translated(PLACE):
         raise error
 
     assert caught.value.code == code
 
 
 def test_a_bug_stays_a_bug() -> None:
-    with pytest.raises(KeyError), hub._translated(PLACE):
+    with pytest.raises(KeyError), refusals.translated(PLACE):
         raise KeyError("ours")
 
 
 def test_a_name_that_the_hub_does_not_take_is_wrong_words() -> None:
-    with pytest.raises(UsageError), hub._translated(PLACE):
+    with pytest.raises(UsageError), refusals.translated(PLACE):
         raise foreign.HFValidationError("a--b")
