@@ -30,11 +30,12 @@ from mardini_cli.events import Event, Joined, Warned
 from mardini_cli.tasks import extend as tasks
 
 if TYPE_CHECKING:
+    from mardini_cli.media.passage import Passage
     from mardini_cli.media.probe import ClipInfo
     from mardini_cli.tasks.plan import Plan
 
 Direction = Literal["forward", "backward", "both"]
-Audio = Literal["keep", "none"]
+Audio = Literal["keep", "loop", "none"]
 SECONDS = Fraction(1)
 """How much is made where nothing is said."""
 SHARP = 0.7
@@ -57,7 +58,8 @@ class ExtendRequest(MakeRequest):
     loop: bool = False
     """Make the bridge from the last frame to the first: the clip runs into its own start."""
     audio: Audio = "keep"
-    """``keep``: sound of the original part, silence for the rest; ``none``: no sound."""
+    """``keep``: sound of the original part, silence for the rest; ``loop``: repeated there;
+    ``none``: no sound."""
 
     def __post_init__(self) -> None:
         check_making(self)
@@ -144,15 +146,16 @@ def _preflight(request: ExtendRequest) -> Job:
     moved = info.times[0] - min(plan.times[0], info.times[0])  # the clip moves to make room
     plan = plan.moved(moved)
     check_ticks(output, plan.times)
+    end = _end(plan, info, moved)
     return Job(
         request=request,
         source=ClipSource(info),
         output=output,
         plan=plan,
-        end=_end(plan, info, moved),
+        end=end,
         tools=tools,
         match=True,
-        info=_taken_over(info, moved, request.audio),
+        info=replace(info, passage=_passage(request, info, moved, end)),
     )
 
 
@@ -174,7 +177,17 @@ def _end(plan: Plan, info: ClipInfo, moved: Fraction) -> Fraction:
     return plan.times[-1] + tasks.step_of(info.times, info.last_duration)
 
 
-def _taken_over(info: ClipInfo, moved: Fraction, audio: Audio) -> ClipInfo:
-    """Sound and subtitles move with the clip; unwanted sound stays behind."""
-    streams = tuple(s for s in info.streams if audio == "keep" or s.kind != "audio")
-    return replace(info, origin=info.origin - moved, streams=streams)
+def _passage(request: ExtendRequest, info: ClipInfo, moved: Fraction, end: Fraction) -> Passage:
+    """Sound, subtitles and chapters move with the clip; repeated sound fills the rest."""
+    from mardini_cli.media.passage import Passage
+
+    if request.audio != "loop":
+        return Passage(at=moved, sound="drop" if request.audio == "none" else "copy")
+    start = info.times[0]
+    return Passage(
+        anchor=start,
+        at=start + moved,
+        sound="loop",
+        period=info.end - start,
+        until=end,
+    )

@@ -71,6 +71,7 @@ class Companions:
         self._kind = kind
         self._source: InputContainer = open_source(info.path)
         self._copies: dict[int, Stream] = {}
+        self._round = 0
         self._packets: Iterator[Packet[Any]] = iter(())
         self._stretched: dict[int, Stretched] = {}
         self._ready: deque[Packet[Any]] = deque()
@@ -143,9 +144,8 @@ class Companions:
 
     def start(self) -> None:
         """Begin to read. Call after the last ``add``."""
-        wanted = (*self._copies, *self._stretched)
-        if wanted:
-            self._packets = self._source.demux(*(self._source.streams[i] for i in sorted(wanted)))
+        if self._copies or self._stretched:
+            self._packets = self._read()
             self._fill()
 
     def until(self, time: Fraction | None) -> Iterator[Packet[Any]]:
@@ -173,6 +173,15 @@ class Companions:
         track.stream.disposition = stream.disposition
         self._stretched[stream.index] = track
 
+    def _read(self) -> Iterator[Packet[Any]]:
+        """Packets of all rounds; sound that is repeated is read anew in each."""
+        wanted = sorted((*self._copies, *self._stretched))
+        for number in self._passage.rounds:
+            if number > self._passage.rounds.start:
+                self._source.seek(0)
+            self._round = number
+            yield from self._source.demux(*(self._source.streams[i] for i in wanted))
+
     def _fill(self) -> None:
         """Read until a packet is ready, or to the end."""
         try:
@@ -198,11 +207,20 @@ class Companions:
 
     def _is_inside(self, packet: Packet[Any]) -> bool:
         at = packet.pts if packet.pts is not None else packet.dts
+        if self._passage.sound == "loop" and at is not None:
+            return self._is_in_round(packet, at * Fraction(packet.time_base) - self._origin)
         if self._passage.start is None or at is None:
             return True
         base = Fraction(packet.time_base)
         start = at * base - self._origin
         return self._passage.holds(start, start + (packet.duration or 0) * base)
+
+    def _is_in_round(self, packet: Packet[Any], time: Fraction) -> bool:
+        passage, within = self._passage, time - self._passage.anchor
+        if packet.stream.type != "audio":
+            return self._round == 0
+        shown = passage.at + within + self._round * passage.period
+        return 0 <= within < passage.period and 0 <= shown < passage.until
 
     def _is_hidden(self, packet: Packet[Any]) -> bool:
         """Whether an edit list hides a packet that this container would let be heard.
@@ -228,7 +246,8 @@ class Companions:
         if at is None:
             return None
         if self._passage.slowness == 1:  # whole ticks: gaps between packets stay as they are
-            return at - ticks(self._origin + self._passage.anchor - self._passage.at, base)
+            late = self._round * self._passage.period
+            return at - ticks(self._origin + self._passage.anchor - self._passage.at - late, base)
         return ticks(self._passage.moved(at * base - self._origin), base)
 
     def _attach(self, stream: AttachmentStream) -> None:

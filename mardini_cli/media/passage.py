@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-Sound = Literal["copy", "drop", "stretch"]
+Sound = Literal["copy", "drop", "stretch", "loop"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +30,11 @@ class Passage:
     is_steady: bool = True
     """Whether that holds all through; in a ramp, nothing but pictures can keep step."""
     sound: Sound = "copy"
-    """Whether sound is copied, left out, or played slower at its own pitch."""
+    """Whether sound is copied, left out, played slower at its own pitch, or repeated."""
+    period: Fraction = Fraction(0)
+    """Repeated sound: how much of it from the anchor on, seconds."""
+    until: Fraction = Fraction(0)
+    """Repeated sound: the result's end, seconds; it begins at 0."""
 
     @property
     def is_whole(self) -> bool:
@@ -40,6 +44,14 @@ class Passage:
     def moved(self, time: Fraction) -> Fraction:
         """When the result shows a time of the source."""
         return self.at + (time - self.anchor) * self.slowness
+
+    @property
+    def rounds(self) -> range:
+        """Which repetitions of the sound lie in the result; 0 is the one beside the pictures."""
+        if self.sound != "loop":
+            return range(1)
+        before, after = self.at / self.period, (self.until - self.at) / self.period
+        return range(-before.__ceil__(), after.__ceil__())
 
     def holds(self, start: Fraction, end: Fraction) -> bool:
         """Whether something from ``start`` to ``end`` of the source belongs to the stretch."""

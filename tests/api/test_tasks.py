@@ -193,6 +193,25 @@ def test_sound_moves_with_the_clip_or_is_left_out(
         assert not container.streams.audio
 
 
+def test_sound_may_be_repeated_on_both_sides(making: api.MakeRequest, clip: Path) -> None:
+    """The clip lasts 8/25 s; packets of 1/20 s come again a clip's length earlier and later."""
+    request = api.ExtendRequest(
+        clip=clip, frames=10, direction="both", audio="loop", **api.making_of(making)
+    )
+
+    result = finished(api.extend(request))
+
+    length, moved, end = Fraction(8, 25), Fraction(10, 25), Fraction(28, 25)
+    own = [(time, code) for time, code in sound_packets(clip) if time < length]
+    rounds = [(t + moved + n * length, code) for n in (-2, -1, 0, 1, 2) for t, code in own]
+    wanted = [(t, code) for t, code in rounds if 0 <= t < end]
+    found = sound_packets(result.output)
+    assert [code for _, code in found] == [code for _, code in wanted]
+    assert all(
+        abs(a - b) <= Fraction(1, 1000) for (a, _), (b, _) in zip(found, wanted, strict=True)
+    )
+
+
 def test_a_bridge_leads_back_and_shows_the_beginning_once(
     making: api.MakeRequest, clip: Path
 ) -> None:
