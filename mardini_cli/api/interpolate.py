@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+from mardini_cli.api.arrival import arrived
 from mardini_cli.api.clock import ClipAudio, Timing, timed
 from mardini_cli.api.fetching import with_weights
 from mardini_cli.api.jobs import (
@@ -113,10 +114,11 @@ def interpolate(request: InterpolateRequest) -> Generator[Event, None, None]:
     Raises:
         MardiniError: anything that the user can act on, before or during the work.
     """
-    job = _preflight(request)
-    if request.write_cuts is not None:
-        yield Drawn(output=request.write_cuts, what="list of cuts")
-    yield from carry_out(job)
+    with arrived(request.clip, request.output) as clip:
+        job = _preflight(replace(request, clip=clip))
+        if request.write_cuts is not None:
+            yield Drawn(output=request.write_cuts, what="list of cuts")
+        yield from carry_out(job)
 
 
 def _preflight(request: InterpolateRequest) -> Job:

@@ -286,11 +286,18 @@ def check_ticks(output: Path, times: Sequence[Fraction]) -> None:
     """Refuse a container whose clock cannot tell the frames apart.
 
     Raises:
-        EncoderError: two frames within one of its ticks.
+        EncoderError: two frames within one of its ticks, or uneven times where it knows a rate
+            alone.
     """
     from mardini_cli.media.containers import kind_of
-    from mardini_cli.media.timing import ticks
+    from mardini_cli.media.timing import is_even, ticks
 
+    if kind_of(output).even and not is_even(times):
+        raise EncoderError(
+            f"{output}: frames at uneven times",
+            needed="a constant rate in y4m",
+            do="add --fps 60, or write .mkv",
+        )
     tick = kind_of(output).tick
     if tick is not None:
         stamps = [ticks(time, tick) for time in times]
@@ -367,9 +374,17 @@ def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
         made=job.plan.made_count,
         duration=job.end - job.plan.times[0],
         elapsed=monotonic() - began,
-        size=job.output.stat().st_size,
+        size=_size(job.output),
     )
     yield from _looking(job)
+
+
+def _size(output: Path) -> int:
+    """Bytes on disk; of many pictures together; 0 of what went down a pipe."""
+    if output.is_file():
+        return output.stat().st_size
+    numbered = "%" in output.name and output.parent.is_dir()
+    return sum(p.stat().st_size for p in output.parent.iterdir()) if numbered else 0
 
 
 def _part(job: Job) -> Job:

@@ -239,6 +239,12 @@ def interpolate(
         preview=preview,
         compare=cast("api.Plain | None", compare),
     )
+    if json and output == Path("-"):
+        raise UsageError(
+            "JSON and a film, both on standard output",
+            needed="one of them",
+            do="leave --json or -o - out",
+        )
     screen = Screen.here(json=json, quiet=quiet)
     images = tuple(clips or ())
     if frame or (len(images) > 1 and all(path.suffix.lower() in PICTURES for path in images)):

@@ -139,6 +139,8 @@ class Screen:
         self._write(self.out, "\n".join(visible(line) for line in lines))
 
     def _write_path(self, path: Path) -> None:
+        if path == Path("-"):
+            return  # the result itself went there
         self._write(self.out, visible(str(path)) if self.out.isatty() else str(path))
 
     def _write(self, stream: TextIO, line: str) -> None:

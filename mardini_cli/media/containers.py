@@ -3,6 +3,7 @@
 Room: media (floor 2). Tables; opens nothing.
 """
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,8 @@ class FileKind:
     """What the container rounds all times to; nothing if it keeps any time base."""
     animation: bool = False
     """Whether it holds a moving picture and nothing else: no sound, no tags."""
+    even: bool = False
+    """Whether it knows a rate alone, and no times."""
 
     @property
     def whole_milliseconds(self) -> bool:
@@ -87,8 +90,25 @@ KINDS = MappingProxyType(
             options=(("plays", "0"),),
             animation=True,
         ),
+        ".y4m": FileKind(
+            muxer="yuv4mpegpipe",
+            codecs=("y4m",),
+            options=(("strict", "-1"),),  # more than 8 bits is no official part of the format
+            animation=True,
+            even=True,
+        ),
     }
 )
+PICTURES = FileKind(muxer="image2", codecs=("png",), clear=("png",), animation=True)
+"""A file for each frame."""
+STREAM = Path("-")
+"""Standard input or output."""
+_NUMBERED = re.compile(r"%(0\d+)?d")
+
+
+def is_numbered(output: Path) -> bool:
+    """Whether a name stands for many pictures, such as ``out/%06d.png``."""
+    return bool(_NUMBERED.search(output.name)) and output.suffix.lower() == ".png"
 
 
 def kind_of(output: Path) -> FileKind:
@@ -97,11 +117,15 @@ def kind_of(output: Path) -> FileKind:
     Raises:
         EncoderError: it stands for nothing that holds moving pictures here.
     """
+    if output == STREAM:
+        return KINDS[".y4m"]
+    if is_numbered(output):
+        return PICTURES
     kind = KINDS.get(output.suffix.lower())
     if kind is None:
         raise EncoderError(
             f"{output}: no film can be written as '{output.suffix}'",
-            needed=f"a name that ends in {', '.join(KINDS)}",
+            needed=f"a name that ends in {', '.join(KINDS)}, or out/%06d.png",
             do=f"try -o {output.with_suffix('.mp4').name}",
         )
     return kind

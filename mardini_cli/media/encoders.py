@@ -86,6 +86,8 @@ ENCODERS = MappingProxyType(
         "gif": Encoder(name="gif", rated=False),
         "webp": Encoder(name="libwebp_anim", rated=False, lossless=(("lossless", "1"),)),
         "apng": Encoder(name="apng", rated=False, lossless=()),
+        "png": Encoder(name="png", rated=False, lossless=()),
+        "y4m": Encoder(name="rawvideo", rated=False, lossless=()),
         **{
             f"{codec}_nvenc": Encoder(
                 name=f"{codec}_nvenc",

@@ -21,7 +21,13 @@ _SHUNNED = {
 _ONLY = {
     "gif": ("rgb24", "rgba"),  # the palette is made from them
     "apng": ("rgb24", "rgba", "rgb48le", "rgba64le"),  # deep ones change byte order on the way
+    "png": ("gray", "rgb24", "rgba", "gray16le", "rgb48le", "rgba64le"),
     "webp": ("yuv420p", "yuva420p"),
+    "y4m": tuple(
+        f"yuv{share}p{depth}"
+        for share in ("420", "422", "444")
+        for depth in ("", "10le", "12le", "14le", "16le")
+    ),
     **{  # of the rest that FFmpeg lists, only some hardware takes some
         f"{codec}_nvenc": ("yuv420p", "p010le", "yuv444p") for codec in ("h264", "hevc", "av1")
     },
@@ -77,7 +83,7 @@ def asked_layout(codec: str, name: str, size: tuple[int, int]) -> Layout:
 
 def _family(codec: str, source: Layout, lossless: bool, able: list[Layout]) -> str:
     families = {layout.family for layout in able}
-    if codec in ("ffv1", "apng", "gif") or (lossless and source.family == "rgb"):
+    if codec in ("ffv1", "apng", "png", "gif") or (lossless and source.family == "rgb"):
         if source.family in families:
             return source.family
         return "rgb" if "rgb" in families and source.family != "gray" else "yuv"

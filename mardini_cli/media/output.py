@@ -5,11 +5,12 @@ Room: media (floor 2). Files and names only.
 
 import os
 import secrets
+import shutil
 import tempfile
 from pathlib import Path
 
 from mardini_cli.errors import OutputExistsError, OutputIsInputError, UnwritableError
-from mardini_cli.media.containers import kind_of
+from mardini_cli.media.containers import STREAM, is_numbered, kind_of
 from mardini_cli.media.door import Doing, translated
 
 
@@ -23,6 +24,11 @@ def check_output(output: Path, source: Path, overwrite: bool) -> None:
         UnwritableError: no such folder, or nothing can be written in it.
     """
     kind_of(output)
+    if output == STREAM:
+        return
+    if is_numbered(output):
+        _check_folder(output, overwrite)
+        return
     if output.exists():
         if source.exists() and output.samefile(source):
             raise OutputIsInputError(
@@ -51,6 +57,25 @@ def check_output(output: Path, source: Path, overwrite: bool) -> None:
         pass
 
 
+def _check_folder(output: Path, overwrite: bool) -> None:
+    folder = output.absolute().parent
+    if folder.is_dir() and not overwrite:
+        there = [path for path in folder.iterdir() if path.suffix.lower() == output.suffix.lower()]
+        if there:
+            raise OutputExistsError(
+                f"{folder} holds {len(there)} pictures already",
+                needed="an empty or a new folder",
+                do="choose another folder with -o, or allow --overwrite",
+            )
+    place = folder if folder.is_dir() else folder.parent
+    if not place.is_dir():
+        raise UnwritableError(
+            f"{place} is no folder", needed="a folder that exists", do="create it first"
+        )
+    with translated(output, Doing.WRITING), tempfile.TemporaryFile(dir=place):
+        pass
+
+
 class PartFile:
     """A hidden file beside the result, which takes the result's name once it is whole."""
 
@@ -67,6 +92,51 @@ class PartFile:
     def discard(self) -> None:
         """Leave nothing behind."""
         self.path.unlink(missing_ok=True)
+
+
+class PartFolder(PartFile):
+    """A hidden folder beside the result's, whose pictures move over once all are there."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output.absolute()
+        folder = self.output.parent
+        self._folder = folder.with_name(f".mardini-{secrets.token_hex(6)}.part")
+        self._folder.mkdir()
+        self.path = self._folder / output.name
+
+    def publish(self) -> None:
+        """Give the pictures their folder; a new one in one step."""
+        folder = self.output.parent
+        if not folder.exists():
+            self._folder.replace(folder)
+            return
+        for path in sorted(self._folder.iterdir()):
+            path.replace(folder / path.name)
+        self._folder.rmdir()
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Stream(PartFile):
+    """Standard output: nothing to name, nothing to take back."""
+
+    def __init__(self, output: Path) -> None:
+        self.output, self.path = output, Path("/dev/stdout")
+
+    def publish(self) -> None:
+        """What is written is gone."""
+
+    def discard(self) -> None:
+        """Nothing is left here."""
+
+
+def part_for(output: Path) -> PartFile:
+    """Where a result is written until it is whole."""
+    if output == STREAM:
+        return Stream(output)
+    return PartFolder(output) if is_numbered(output) else PartFile(output)
 
 
 def _sync(path: Path) -> None:

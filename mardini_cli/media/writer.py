@@ -49,7 +49,7 @@ from mardini_cli.media.encoders import (
 )
 from mardini_cli.media.layouts import asked_layout, layout_for
 from mardini_cli.media.light import options_for
-from mardini_cli.media.output import PartFile
+from mardini_cli.media.output import part_for
 from mardini_cli.media.palette import Palette
 from mardini_cli.media.planes import LAYOUTS, Layout
 from mardini_cli.media.probe import ClipInfo
@@ -110,7 +110,7 @@ class Writer:
         self._palette: Palette | None = None
         self._colour = _written_colour(info, self._source_layout, self._layout)
         self._notices = self._own_notices()
-        self._part = PartFile(output)
+        self._part = part_for(output)
         self._held: tuple[int, VideoFrame] | None = None
         self._last_time: Fraction | None = None
         self._durations: dict[int, int] = {}
@@ -419,6 +419,9 @@ class Writer:
 
 
 _FINAL = {
+    ("png", "rgb48le"): "rgb48be",
+    ("png", "rgba64le"): "rgba64be",
+    ("png", "gray16le"): "gray16be",
     ("apng", "rgb48le"): "rgb48be",
     ("apng", "rgba64le"): "rgba64be",
     ("gif", "rgb24"): "pal8",

@@ -277,3 +277,19 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(nano: Path, folder:
         "choose another place with -o\n"
     )
     assert [path.name for path in folder.iterdir()] == ["walk.mkv"]
+
+
+def test_a_clip_comes_and_goes_through_pipes(folder: Path, nano: Path) -> None:
+    """What arrives on standard input leaves as y4m on standard output, and nothing else does."""
+    words = ["interpolate", "-", "-o", "-", "--model", str(nano), "--quiet"]
+
+    result = subprocess.run(
+        [sys.executable, "-m", "mardini_cli", *words],
+        input=(folder / "walk.mkv").read_bytes(),
+        capture_output=True,
+        check=True,
+    )
+
+    (folder / "b.y4m").write_bytes(result.stdout)
+    assert result.stderr == b""
+    assert len(read_back(folder / "b.y4m")) == 7

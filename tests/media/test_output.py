@@ -10,7 +10,7 @@ from mardini_cli.errors import (
     OutputIsInputError,
     UnwritableError,
 )
-from mardini_cli.media.containers import KINDS
+from mardini_cli.media.containers import KINDS, PICTURES
 from mardini_cli.media.encoders import ENCODERS, Content, EncodeSettings, codec_for, options_of
 from mardini_cli.media.layouts import asked_layout, layout_for
 from mardini_cli.media.output import check_output
@@ -246,6 +246,6 @@ def test_a_pixel_format_can_be_asked_for_and_refused() -> None:
 
 
 def test_every_codec_has_a_file_to_go_into() -> None:
-    homes = {codec for kind in KINDS.values() for codec in kind.codecs}
+    homes = {codec for kind in (*KINDS.values(), PICTURES) for codec in kind.codecs}
 
     assert homes == set(ENCODERS)
