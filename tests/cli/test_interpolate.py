@@ -281,6 +281,7 @@ def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(nano: Path, folder:
 
 def test_a_clip_comes_and_goes_through_pipes(folder: Path, nano: Path) -> None:
     """What arrives on standard input leaves as y4m on standard output, and nothing else does."""
+    write_clip(folder / "walk.mkv", even_times(4))
     words = ["interpolate", "-", "-o", "-", "--model", str(nano), "--quiet"]
 
     result = subprocess.run(
