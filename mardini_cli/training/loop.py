@@ -69,8 +69,7 @@ class Run:
         self.config = config
         self.crew = crew.join()
         self.device = choose_device(_device_name(config.device, self.crew.world))
-        if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)
+        _claim(self.device)
         self.folder = Path(config.out)
         _make_folder(self.folder)
         torch.manual_seed(seed_of(config.seed, "weights", 0))
@@ -290,6 +289,12 @@ def _device_name(name: str, world: int) -> str:
     if world > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
         return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return name
+
+
+def _claim(device: torch.device) -> None:
+    """Make one GPU of several this process's own; a device without a number is the first anyway."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
 
 
 def _make_folder(folder: Path) -> None:

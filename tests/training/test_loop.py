@@ -231,3 +231,12 @@ def test_a_run_that_cannot_be_is_one_line(
 def test_a_stage_longer_than_the_model_s_window_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at most 9, the window of preset nano"):
         run(settings(tmp_path, stage("denoiser", slots=17)))
+
+
+def test_a_gpu_without_a_number_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", claimed.append)
+    loop._claim(torch.device("cuda"))
+    loop._claim(torch.device("cuda:1"))
+    loop._claim(torch.device("cpu"))
+    assert claimed == [torch.device("cuda:1")]
