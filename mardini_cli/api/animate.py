@@ -16,6 +16,7 @@ from mardini_cli.api.jobs import (
     Job,
     MakeRequest,
     carry_out,
+    check_free,
     check_making,
     check_place,
     check_ticks,
@@ -114,6 +115,8 @@ def _preflight(request: AnimateRequest) -> list[Job]:
     outputs = [_output(request, mark) for mark in marks]
     for output in outputs:
         encode = check_place(request, output, [request.image])
+    if len(outputs) > 1:
+        check_free(request, _sheet(outputs[0]))
     tools = choose_tools(request, encode)
     frames = _frames(request, tools.config.window)
     place = reference_place(request.reference_at, frames)

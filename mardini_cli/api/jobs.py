@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from mardini_cli.config import ModelConfig, SamplerConfig
-from mardini_cli.errors import ConfigError, EncoderError
+from mardini_cli.errors import ConfigError, EncoderError, OutputExistsError
 from mardini_cli.events import Drawn, Event, Finished, Planned, Warned
 from mardini_cli.tasks.drawing import draw
 
@@ -212,6 +212,7 @@ def output_for(request: MakeRequest, source: Path, mark: str, suffix: str | None
         return request.output
     own = source.suffix.lower()
     ending = suffix or (own if own in WRITTEN_SUFFIXES else ".mp4")
+    mark = mark if request.range is None else f"{mark}.sample"  # not under the whole's name
     return (request.output or source.parent) / f"{source.stem}.{mark}{ending}"
 
 
@@ -235,7 +236,35 @@ def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> 
     for source in sources:
         check_output(output, source, request.overwrite)
     codec_for(output, encode)
+    if request.preview:
+        check_free(request, preview_of(output))
+    if request.compare is not None:
+        check_free(request, comparison_of(output))
     return encode
+
+
+def preview_of(output: Path) -> Path:
+    """Where the contact sheet of a result goes."""
+    return output.with_suffix(".preview.png")
+
+
+def comparison_of(output: Path) -> Path:
+    """Where the film beside a plain one goes."""
+    return output.with_suffix(f".compare{output.suffix}")
+
+
+def check_free(request: MakeRequest, path: Path) -> None:
+    """Refuse to replace what stands beside the result, unless it is allowed.
+
+    Raises:
+        OutputExistsError: a file is there.
+    """
+    if path.exists() and not request.overwrite:
+        raise OutputExistsError(
+            f"{path} exists already",
+            needed="a free name",
+            do="choose another name with -o, or allow --overwrite",
+        )
 
 
 def choose_tools(request: MakeRequest, encode: EncodeSettings) -> Tools:
@@ -413,11 +442,11 @@ def _looking(job: Job) -> Iterator[Event]:
     from mardini_cli.pipeline import looking
 
     if job.request.preview:
-        sheet = job.output.with_suffix(".preview.png")
+        sheet = preview_of(job.output)
         looking.preview(sheet, job.output, job.plan)
         yield Drawn(output=sheet, what="preview")
     if job.request.compare is not None:
-        film = job.output.with_suffix(f".compare{job.output.suffix}")
+        film = comparison_of(job.output)
         looking.compare(film, job.output, job.plan, job.request.compare)
         yield Drawn(output=film, what=f"{job.request.compare} on the left, ours on the right")
 

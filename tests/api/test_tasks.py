@@ -14,7 +14,7 @@ from PIL import Image
 from mardini_cli import api
 from mardini_cli.api.looping import closing
 from mardini_cli.config import TASK_SAMPLERS, SamplerConfig
-from mardini_cli.errors import ConfigError, TooFewFramesError
+from mardini_cli.errors import ConfigError, OutputExistsError, TooFewFramesError
 from mardini_cli.events import Drawn, Event, Finished, Joined, Planned, Warned
 from mardini_cli.media.probe import probe
 from mardini_cli.pipeline.joins import Joins
@@ -400,6 +400,40 @@ def test_there_is_something_to_look_at(
     left, right = frame_of(clip, 0).astype(float), frame_of(clip, 1).astype(float)
     plainly = left if plain == "repeat" else (left + right) / 2
     assert np.abs(wide[:, :64] - plainly).mean() < 8  # colour is halved in its resolution
+
+
+@pytest.mark.parametrize("name", ["walk.x2.preview.png", "walk.x2.compare.mkv"])
+def test_what_stands_beside_the_result_is_not_replaced_unasked(
+    name: str, making: api.MakeRequest, clip: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(b"precious")
+    shared = replace(making, preview=True, compare="blend")
+
+    with pytest.raises(OutputExistsError):
+        list(api.interpolate(api.InterpolateRequest(clip=clip, **api.making_of(shared))))
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["walk.mkv", name]
+    assert (tmp_path / name).read_bytes() == b"precious"
+
+
+def test_a_sample_does_not_take_the_name_of_the_whole(making: api.MakeRequest, clip: Path) -> None:
+    shared = api.making_of(replace(making, range="0..0.1"))
+
+    result = finished(api.interpolate(api.InterpolateRequest(clip=clip, **shared)))
+
+    assert result.output.name == "walk.x2.sample.mkv"
+
+
+@pytest.mark.parametrize("size", [(64, 24), (33, 47), (65, 31)])
+def test_portrait_and_odd_sizes_come_out_as_they_went_in(
+    size: tuple[int, int], making: api.MakeRequest, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "tall.mkv", even_times(4), size=size, pixel_format="yuv444p")
+    request = api.FillRequest(clip=clip, missing="2", **api.making_of(making))
+
+    result = finished(api.fill(request))
+
+    assert frame_of(result.output, 2).shape == (*size, 3)
 
 
 def test_devices_share_the_windows(making: api.MakeRequest, clip: Path, tmp_path: Path) -> None:
