@@ -50,6 +50,7 @@ OF_CLIPS = (
     "write_cuts",
     "at_cuts",
     "duplicates",
+    "verify",
 )
 """Flags of ``interpolate`` that mean nothing for pictures."""
 
@@ -96,6 +97,7 @@ class Interpolating(Making, total=False):
     write_cuts: FilePath | None
     at_cuts: AtCuts
     duplicates: Duplicates
+    verify: bool
     between: int
     frame: Mapping[Number, FilePath]
     """Pictures by their times, seconds."""

@@ -68,6 +68,8 @@ class InterpolateRequest(MakeRequest):
     """What stands between the last frame of a shot and the cut: predict or hold."""
     duplicates: Duplicates = "keep"
     """Frames that only repeat the one before: keep them, or smooth the motion that they stop."""
+    verify: bool = True
+    """Prove the result before it gets its name: times, given frames, sound, tags, made frames."""
 
     def __post_init__(self) -> None:
         if self.factor is not None:
@@ -156,6 +158,7 @@ def _preflight(request: InterpolateRequest) -> Job:
         info=replace(info, passage=times.passage),
         cuts=len(shots.cuts),
         held=len(shots.held),
+        proved=request.verify,
     )
 
 

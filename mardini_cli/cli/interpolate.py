@@ -109,6 +109,12 @@ InputRateOpt = Annotated[
         help="Folders and patterns of pictures: how many a second they are.",
     ),
 ]
+VerifyOpt = Annotated[
+    bool,
+    typer.Option(
+        "--verify/--no-verify", help="Prove the result against the clip before it gets its name."
+    ),
+]
 BetweenOpt = Annotated[
     int, typer.Option("--between", help="Pictures: made frames from each to the next.")
 ]
@@ -162,6 +168,7 @@ def interpolate(
     write_cuts: WriteCutsOpt = DEFAULTS.write_cuts,
     at_cuts: AtCutsOpt = DEFAULTS.at_cuts,
     duplicates: DuplicatesOpt = DEFAULTS.duplicates,
+    verify: VerifyOpt = DEFAULTS.verify,
     output: options.OutputOpt = DEFAULTS.output,
     between: BetweenOpt = KEYFRAMES.between,
     frame: FrameOpt = None,
@@ -277,6 +284,7 @@ def interpolate(
         write_cuts=write_cuts,
         at_cuts=cast("api.AtCuts", at_cuts),
         duplicates=cast("api.Duplicates", duplicates),
+        verify=verify,
         **api.making_of(making),
     )
     requests = [replace(request, clip=clip) for clip in images]

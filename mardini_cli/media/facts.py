@@ -61,9 +61,9 @@ NAMES: Mapping[str, Mapping[int, str]] = {
 """What the codes stand for. Source: ITU-T H.273 (ISO/IEC 23091-2)."""
 
 
-def compare_facts(source: ClipInfo, found: ClipInfo, muxer: str) -> list[Check]:
-    """Compare what the two files say of themselves; ``muxer`` as for sound."""
-    checks = [
+def compare_facts(source: ClipInfo, found: ClipInfo) -> list[Check]:
+    """Compare what the two files say of their pictures."""
+    return [
         _equal("size", _size(found), _size(source)),
         _equal("turned by", f"{found.rotation % 360} degrees", f"{source.rotation % 360} degrees"),
         _colour(source, found),
@@ -74,6 +74,17 @@ def compare_facts(source: ClipInfo, found: ClipInfo, muxer: str) -> list[Check]:
             needed=f"{depth_of(source)} or more",
         ),
     ]
+
+
+def compare_words(source: ClipInfo, found: ClipInfo, muxer: str) -> list[Check]:
+    """Compare title, chapters and subtitles, where the source has any.
+
+    Args:
+        source: the clip.
+        found: the result.
+        muxer: FFmpeg's name of the result's container; what it cannot hold is not missed.
+    """
+    checks = []
     with open_source(source.path) as one, open_source(found.path) as other:
         if one.metadata.get("title") is not None:
             checks.append(_equal("title", _title(other), _title(one)))

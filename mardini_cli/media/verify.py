@@ -24,7 +24,7 @@ from av import VideoFrame
 from mardini_cli.events import Check
 from mardini_cli.media import planes
 from mardini_cli.media.colour import Codes
-from mardini_cli.media.facts import compare_facts
+from mardini_cli.media.facts import compare_facts, compare_words
 from mardini_cli.media.made import MadeWatch
 from mardini_cli.media.planes import LAYOUTS, Layout
 from mardini_cli.media.probe import ClipInfo, colour_of, probe
@@ -50,10 +50,12 @@ class Promise:
     """When the last frame ceases to be shown."""
     muxer: str | None = None
     """FFmpeg's name of the result's container; None: by its content, where MP4 looks like MOV."""
-    sound: bool = True
-    """Whether the source's sound goes along untouched."""
+    companions: bool = True
+    """Whether sound, subtitles, chapters and title go along whole and untouched."""
     faithful: float = FAITHFUL
     """Least PSNR of a plane of a given frame, dB; infinite for a lossless result."""
+    shifted: float = SHIFTED
+    """Most that the mean of a plane may differ, in codes of 8 bits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,8 +118,9 @@ def verify(
     muxer = promise.muxer or found.container.partition(",")[0]
     checks = [
         *_time_checks(source, found, promise),
-        *(compare_sound(source, found, muxer) if promise.sound else ()),
-        *compare_facts(source, found, muxer),
+        *compare_facts(source, found),
+        *(compare_sound(source, found, muxer) if promise.companions else ()),
+        *(compare_words(source, found, muxer) if promise.companions else ()),
         *walk.checks(),
     ]
     return Report(checks=tuple(checks), frames=len(found.times), psnr=walk.psnr)
@@ -264,9 +267,9 @@ class _Walk:
             ),
             Check(
                 name="given frames' colour",
-                passed=shift <= SHIFTED,
+                passed=shift <= self._promise.shifted,
                 found=f"planes' means {shift:.2f} codes off at most",
-                needed=f"{SHIFTED:g} at most",
+                needed=f"{self._promise.shifted:g} at most",
             ),
             *self._made.checks(),
         ]

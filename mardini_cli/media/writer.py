@@ -115,6 +115,7 @@ class Writer:
         self._last_time: Fraction | None = None
         self._durations: dict[int, int] = {}
         self._container: OutputContainer | None = None
+        self._closed = False
         self._companions: Companions | None = None
 
     @property
@@ -178,13 +179,29 @@ class Writer:
         with translated(self._part.output, Doing.WRITING):
             self._take(planes.frame_from_rgb(stored, self._layout, self._colour), time)
 
+    def finish(self) -> Path:
+        """Write what is left; the file is whole, but has no name yet. A second call does nothing.
+
+        Returns:
+            The hidden file, to be proved before ``close`` gives it its name.
+        """
+        if self._container is not None:
+            try:
+                with translated(self._part.output, Doing.WRITING):
+                    self._finish()
+            except BaseException:
+                self._abandon()
+                raise
+        return self._part.path
+
     def close(self) -> None:
         """Finish the file and give it its name. A second call does nothing."""
-        if self._container is None:
+        if self._closed:
             return
+        self.finish()
+        self._closed = True
         try:
             with translated(self._part.output, Doing.WRITING):
-                self._finish()
                 self._part.publish()
         except BaseException:
             self._abandon()

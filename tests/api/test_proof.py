@@ -1,0 +1,125 @@
+"""Results are proved before they get their name."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mardini_cli import api
+from mardini_cli.errors import ProofError
+from mardini_cli.events import Event, Finished, Verified
+from mardini_cli.media.writer import Writer
+from tests.pipeline.clips import even_times, nano_weights, write_clip
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(nano_weights(tmp_path_factory.mktemp("weights")))
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "in.mkv", even_times(5), sound=True)
+
+
+def run(clip: Path, weights: str, **settings: Any) -> list[Event]:
+    request = api.InterpolateRequest(clip=clip, model=weights, device="cpu", **settings)
+    return list(api.interpolate(request))
+
+
+def test_a_result_is_proved_and_then_told(clip: Path, weights: str) -> None:
+    events = run(clip, weights)
+
+    verified, finished = events[-2:]
+    assert isinstance(verified, Verified)
+    assert isinstance(finished, Finished)
+    assert verified.passed
+    assert verified.frames == 9
+    assert verified.output == finished.output
+    assert "tracks of sound" in [check.name for check in verified.checks]
+
+
+def test_a_lossless_result_has_its_given_frames_bit_for_bit(clip: Path, weights: str) -> None:
+    verified = next(e for e in run(clip, weights, codec="ffv1") if isinstance(e, Verified))
+
+    assert verified.psnr == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"fps": Fraction(60)},
+        {"slow_motion": Fraction(3)},
+        {"slow_motion": Fraction(2), "audio": "stretch"},
+        {"speed": "0:1,0.1:0.5"},
+        {"start": "0.04", "end": "4f"},
+        {"range": "0.05..0.15"},
+        {"duplicates": "smooth", "factor": 3},
+        {"crf": 40},
+        {"bitrate": "50k"},
+    ],
+    ids=str,
+)
+def test_every_way_of_interpolating_proves_right(
+    clip: Path, weights: str, settings: dict[str, Any]
+) -> None:
+    verified = next(e for e in run(clip, weights, **settings) if isinstance(e, Verified))
+
+    assert verified.passed
+
+
+def test_a_result_that_is_wrong_never_gets_its_name(
+    clip: Path, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every frame comes four milliseconds late, as from a writer with a fault."""
+    original = Writer._take
+
+    def late(self: Writer, picture: Any, time: Any) -> None:
+        original(self, picture, time + 4 * self._base)
+
+    monkeypatch.setattr(Writer, "_take", late)
+    before = set(clip.parent.iterdir())
+
+    with pytest.raises(ProofError, match="given frames' times") as error:
+        run(clip, weights)
+
+    assert "--no-verify" in error.value.do
+    assert set(clip.parent.iterdir()) == before
+
+
+def test_without_proof_the_result_is_kept_as_it_is(
+    clip: Path, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Writer._take
+
+    def late(self: Writer, picture: Any, time: Any) -> None:
+        original(self, picture, time + 4 * self._base)
+
+    monkeypatch.setattr(Writer, "_take", late)
+
+    events = run(clip, weights, verify=False)
+
+    assert not any(isinstance(event, Verified) for event in events)
+    assert isinstance(events[-1], Finished)
+    assert events[-1].output.exists()
+
+
+def test_an_animation_is_not_proved(clip: Path, weights: str, tmp_path: Path) -> None:
+    """Its colours are those of a palette, its times hundredths of seconds."""
+    events = run(clip, weights, output=tmp_path / "out.gif")
+
+    assert not any(isinstance(event, Verified) for event in events)
+    assert (tmp_path / "out.gif").exists()
+
+
+def test_who_stops_listening_while_it_is_proved_leaves_no_file(clip: Path, weights: str) -> None:
+    request = api.InterpolateRequest(clip=clip, model=weights, device="cpu")
+    before = set(clip.parent.iterdir())
+    events = api.interpolate(request)
+
+    for event in events:
+        if isinstance(event, Verified):
+            events.close()
+
+    assert set(clip.parent.iterdir()) == before
