@@ -23,6 +23,7 @@ from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.tiles import side_for
 from mardini_cli.pipeline.desk import Picture
 from mardini_cli.pipeline.joins import matched
+from mardini_cli.pipeline.still import hold_still
 from mardini_cli.tasks.plan import Plan, Slot, Window
 
 LARGEST_BATCH = 16
@@ -141,7 +142,9 @@ class Maker:
             signal = self.model.plan(given)
             tile = self.settings.tile
             side = side_for(given.token_grid) if tile == "auto" else tile
-            return paint(self.model, given, signal, self.settings.sampler, slots, side).float()
+            made = paint(self.model, given, signal, self.settings.sampler, slots, side).float()
+        hold_still(made, frames, windows[0].mask, times)
+        return made
 
     def _batch(self, pictures: Sequence[Sequence[Picture]]) -> Tensor:
         """Windows of ``h w 3`` to ``b g 3 h w``, in memory that the next batch uses again.
