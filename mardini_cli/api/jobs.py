@@ -478,12 +478,12 @@ def _make(job: Job, models: Sequence[MarDini]) -> Iterator[Event]:
         if job.proved and not kind_of(job.output).animation:
             from mardini_cli.api.proof import prove, require
 
-            promise = _promise(job)
+            promise = _promise(job, writer.changed)
             found = yield from prove(_compared(job), writer.finish(), job.output, promise)
             require(found)
 
 
-def _promise(job: Job) -> Promise:
+def _promise(job: Job, excused: frozenset[str]) -> Promise:
     """What the plan says of the result; ``--range`` and a passage leave other streams changed."""
     from mardini_cli.media.containers import kind_of
     from mardini_cli.media.passage import Passage
@@ -506,6 +506,7 @@ def _promise(job: Job) -> Promise:
         # Who asks for a coarse picture gets one; the figures are told all the same.
         faithful=FAITHFUL if fine else 0.0,
         shifted=SHIFTED if fine else inf,
+        excused=excused,  # the writer's notices tell of it
     )
 
 

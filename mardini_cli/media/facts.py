@@ -4,13 +4,15 @@ Room: media (floor 2). Compares what ``probe`` and the container's header say; d
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 from av.container import InputContainer
 from av.video.format import VideoFormat
 
 from mardini_cli.events import Check
-from mardini_cli.media.colour import Colour
+from mardini_cli.media.colour import FULL, LIMITED, Colour
 from mardini_cli.media.copying import holds_in
 from mardini_cli.media.door import open_source
 from mardini_cli.media.probe import ClipInfo
@@ -64,7 +66,8 @@ NAMES: Mapping[str, Mapping[int, str]] = {
 def compare_facts(source: ClipInfo, found: ClipInfo) -> list[Check]:
     """Compare what the two files say of their pictures."""
     return [
-        _equal("size", _size(found), _size(source)),
+        _equal("size", f"{found.width} x {found.height}", f"{source.width} x {source.height}"),
+        _equal("pixel shape", _shape(found), _shape(source)),
         _equal("turned by", f"{found.rotation % 360} degrees", f"{source.rotation % 360} degrees"),
         _colour(source, found),
         Check(
@@ -101,10 +104,9 @@ def _equal(name: str, found: str, needed: str) -> Check:
     return Check(name=name, passed=found == needed, found=found, needed=needed)
 
 
-def _size(info: ClipInfo) -> str:
-    aspect = info.sample_aspect or 1
-    shape = "" if aspect == 1 else f", pixels {aspect.numerator}:{aspect.denominator}"
-    return f"{info.width} x {info.height}{shape}"
+def _shape(info: ClipInfo) -> str:
+    aspect = info.sample_aspect or Fraction(1)
+    return f"{aspect.numerator}:{aspect.denominator}"
 
 
 def _colour(source: ClipInfo, found: ClipInfo) -> Check:
@@ -121,9 +123,9 @@ def _colour(source: ClipInfo, found: ClipInfo) -> Check:
 def _tags(info: ClipInfo, names: tuple[str, ...]) -> str:
     colour = info.colour
     if info.pixel_format.startswith("yuvj"):
-        colour = Colour(
-            matrix=colour.matrix, primaries=colour.primaries, transfer=colour.transfer, range=2
-        )
+        colour = replace(colour, range=FULL)
+    elif colour.range is None and not VideoFormat(info.pixel_format).is_rgb:
+        colour = replace(colour, range=LIMITED)  # how silence is read; some codecs write it out
     told = [f"{name} {getattr(colour, name)}" for name in names if getattr(colour, name)]
     return ", ".join(told) or "none"
 

@@ -124,6 +124,17 @@ class Writer:
         copied = self._companions.notices if self._companions else []
         return (*self._notices, *copied)
 
+    @property
+    def changed(self) -> frozenset[str]:
+        """What the result cannot keep of the picture, by the names of ``verify``'s checks."""
+        found = set()
+        aspect = self._info.sample_aspect
+        if aspect not in (None, 1) and self._kind.tick and self._codec not in SHAPED:
+            found.add("pixel shape")  # a field of the stream that PyAV 18 cannot set
+        if self._layout.depth < self._source_layout.depth:
+            found.add("bits")
+        return frozenset(found)
+
     def __enter__(self) -> Self:
         try:
             with translated(self._part.output, Doing.WRITING):
@@ -423,11 +434,10 @@ class Writer:
                 f"how bright the picture was mastered (HDR10) is left out: {self._codec} cannot"
                 " tell it; hevc, h264 and av1 can"
             )
-        aspect = self._info.sample_aspect
-        if aspect not in (None, 1) and self._kind.tick and self._codec not in SHAPED:
-            # Matroska takes it from a field of the stream that PyAV 18 cannot set.
+        if "pixel shape" in self.changed:
+            aspect = self._info.sample_aspect
             found.append(f"the pixel shape {aspect} is lost: this file cannot tell it (.mp4 can)")
-        if self._layout.depth < self._source_layout.depth:
+        if "bits" in self.changed:
             found.append(
                 f"{self._source_layout.depth}-bit pictures are written with"
                 f" {self._layout.depth} bits"

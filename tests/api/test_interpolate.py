@@ -11,7 +11,7 @@ import pytest
 from mardini_cli import api
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import ConfigError, EncoderError, FactorError
-from mardini_cli.events import Finished, Planned, Progress, Warned
+from mardini_cli.events import Finished, Planned, Progress, Verified, Warned
 from tests.pipeline.clips import even_times, nano_weights, read_back, write_clip
 
 
@@ -36,7 +36,7 @@ def test_events_tell_the_plan_the_progress_and_the_result(
 ) -> None:
     request = replace(request_for_nano, factor=3, sampler=SamplerConfig(steps=1, seed=5))
 
-    planned, *progress, finished = list(api.interpolate(request))
+    planned, *progress, verified, finished = list(api.interpolate(request))
 
     output = tmp_path / "walk.x3.mkv"
     assert planned == Planned(
@@ -57,6 +57,7 @@ def test_events_tell_the_plan_the_progress_and_the_result(
     )
     assert progress
     assert all(isinstance(event, Progress) for event in progress)
+    assert isinstance(verified, Verified)
     assert isinstance(finished, Finished)
     assert finished == Finished(
         output=output,

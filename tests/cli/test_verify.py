@@ -39,7 +39,7 @@ def test_a_clip_is_proved_to_be_itself(source: Path) -> None:
     told = CliRunner().invoke(app, ["verify", str(source), str(source)])
 
     assert told.exit_code == 0, told.stdout
-    assert "all 17 checks hold" in told.stdout
+    assert "all 18 checks hold" in told.stdout
 
 
 def test_shifted_sound_exits_1_and_stands_in_the_json(source: Path, tmp_path: Path) -> None:
