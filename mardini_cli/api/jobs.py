@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from itertools import pairwise
-from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from mardini_cli.media.encoders import EncodeSettings
     from mardini_cli.media.probe import ClipInfo
     from mardini_cli.media.source import Source
-    from mardini_cli.media.verify import Promise
     from mardini_cli.media.writer import Writer
     from mardini_cli.model.attention import Backend
     from mardini_cli.model.mardini import MarDini
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 WRITTEN_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".m4v")
 """Containers that an output is given without being asked for: the input's own, or else mp4."""
 SMALLEST_RESOLUTION = 32
-FINE_CRF = 23
-"""Up to this ``--crf`` given frames are held to look the same in the result."""
 SMALLEST_TILE = 256
 Plain = Literal["repeat", "blend"]
 ATTENTION = ("auto", "xformers", "sdpa")
@@ -476,43 +472,9 @@ def _make(job: Job, models: Sequence[MarDini]) -> Iterator[Event]:
             yield Warned(code="output", message=notice)
         yield from pipeline.run(job.plan, job.source, model, settings, writer, others)
         if job.proved and not kind_of(job.output).animation:
-            from mardini_cli.api.proof import prove, require
+            from mardini_cli.api.proof import prove_job
 
-            promise = _promise(job, writer.changed)
-            found = yield from prove(_compared(job), writer.finish(), job.output, promise)
-            require(found)
-
-
-def _promise(job: Job, excused: frozenset[str]) -> Promise:
-    """What the plan says of the result; ``--range`` and a passage leave other streams changed."""
-    from mardini_cli.media.containers import kind_of
-    from mardini_cli.media.passage import Passage
-    from mardini_cli.media.verify import FAITHFUL, SHIFTED, Promise
-
-    turns: set[int] = set()
-    given = []
-    for slot in job.plan.shown:
-        first = slot.given is not None and slot.given not in turns
-        given.append(slot.given if first else None)
-        turns |= {slot.given} if slot.given is not None else set()
-    encode = job.tools.encode
-    fine = encode.bitrate is None and (encode.crf is None or encode.crf <= FINE_CRF)
-    return Promise(
-        times=job.plan.times,
-        given=tuple(given),
-        end=job.end,
-        muxer=kind_of(job.output).muxer,
-        companions=job.info.is_film and job.info.passage == Passage(),
-        # Who asks for a coarse picture gets one; the figures are told all the same.
-        faithful=FAITHFUL if fine else 0.0,
-        shifted=SHIFTED if fine else inf,
-        excused=excused,  # the writer's notices tell of it
-    )
-
-
-def _compared(job: Job) -> ClipInfo:
-    """The source as it is read, with those of its streams that go along."""
-    return replace(job.source.info, streams=job.info.streams)
+            yield from prove_job(job, writer)
 
 
 def _writer(job: Job) -> Writer:

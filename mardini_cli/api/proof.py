@@ -5,10 +5,10 @@ Room: api. Light to import.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from math import isinf
+from dataclasses import dataclass, replace
+from math import inf, isinf
 from pathlib import Path
 from threading import Event as Flag
 from time import monotonic
@@ -18,11 +18,17 @@ from mardini_cli.errors import FactorError, ProofError
 from mardini_cli.events import Event, Progress, Verified
 
 if TYPE_CHECKING:
+    from mardini_cli.api.jobs import Job
     from mardini_cli.media.probe import ClipInfo
+    from mardini_cli.media.reader import Frame
+    from mardini_cli.media.source import Source
     from mardini_cli.media.verify import Promise, Report
+    from mardini_cli.media.writer import Writer
 
 PROGRESS_SECONDS = 0.5
 """How often progress is told."""
+FINE_CRF = 23
+"""Up to this ``--crf`` given frames are held to look the same in the result."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +60,7 @@ def verify(request: VerifyRequest) -> Generator[Event, None, None]:
     """
     from mardini_cli.media.containers import KINDS
     from mardini_cli.media.probe import count_packets, probe
+    from mardini_cli.media.source import ClipSource
     from mardini_cli.media.verify import inferred
 
     source = probe(request.source)
@@ -64,11 +71,60 @@ def verify(request: VerifyRequest) -> Generator[Event, None, None]:
     )
     kind = KINDS.get(request.output.suffix.lower())
     promise = inferred(source, count, muxer=kind.muxer if kind else None)
-    yield from prove(source, request.output, request.output, promise)
+    yield from prove(ClipSource(source), request.output, request.output, promise)
+
+
+def prove_job(job: Job, writer: Writer) -> Iterator[Event]:
+    """Prove a result that is whole but has no name yet.
+
+    Raises:
+        ProofError: it is not what the plan promised.
+    """
+    source = _Compared(job.source, replace(job.source.info, streams=job.info.streams))
+    found = yield from prove(source, writer.finish(), job.output, _promise(job, writer.changed))
+    require(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A source of whose other streams only those that go along count."""
+
+    source: Source
+    info: ClipInfo
+
+    def frames(self) -> Generator[Frame, None, None]:
+        """Those of the source."""
+        return self.source.frames()
+
+
+def _promise(job: Job, excused: frozenset[str]) -> Promise:
+    """What the plan says of the result; a part or another speed changes what goes along."""
+    from mardini_cli.media.containers import kind_of
+    from mardini_cli.media.verify import FAITHFUL, SHIFTED, Promise
+
+    turns: set[int] = set()
+    given = []
+    for slot in job.plan.shown:
+        first = slot.given is not None and slot.given not in turns
+        given.append(slot.given if first else None)
+        turns |= {slot.given} if slot.given is not None else set()
+    encode, passage = job.tools.encode, job.info.passage
+    fine = encode.bitrate is None and (encode.crf is None or encode.crf <= FINE_CRF)
+    return Promise(
+        times=job.plan.times,
+        given=tuple(given),
+        end=job.end,
+        muxer=kind_of(job.output).muxer,
+        companions=job.info.is_film and passage.is_whole and passage.sound == "copy",
+        # Who asks for a coarse picture gets one; the figures are told all the same.
+        faithful=FAITHFUL if fine else 0.0,
+        shifted=SHIFTED if fine else inf,
+        excused=excused,  # the writer's notices tell of it
+    )
 
 
 def prove(
-    source: ClipInfo, path: Path, output: Path, promise: Promise
+    source: Source, path: Path, output: Path, promise: Promise
 ) -> Generator[Event, None, Verified]:
     """Compare in a thread, and tell how far it is; closing the generator stops it.
 
@@ -101,7 +157,7 @@ def prove(
         finally:
             stop.set()
         report = work.result()
-    event = _event(report, source.path, output, monotonic() - began)
+    event = _event(report, source.info.path, output, monotonic() - began)
     yield event
     return event
 

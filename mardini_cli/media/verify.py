@@ -28,8 +28,9 @@ from mardini_cli.media.facts import compare_facts, compare_words
 from mardini_cli.media.made import MadeWatch
 from mardini_cli.media.planes import LAYOUTS, Layout
 from mardini_cli.media.probe import ClipInfo, colour_of, probe
-from mardini_cli.media.reader import Frame, read
+from mardini_cli.media.reader import Frame
 from mardini_cli.media.sound import compare_sound
+from mardini_cli.media.source import Source
 
 FAITHFUL: Final = 30.0
 """Least PSNR of a plane of a given frame, dB: below, an encoder was told to be coarse, or the
@@ -98,7 +99,7 @@ def inferred(source: ClipInfo, count: int, muxer: str | None = None) -> Promise:
 
 
 def verify(
-    source: ClipInfo,
+    source: Source,
     output: Path,
     promise: Promise,
     told: Callable[[int], object] | None = None,
@@ -106,7 +107,7 @@ def verify(
     """Compare a result with its source and with what was promised.
 
     Args:
-        source: the clip, probed.
+        source: the clip; of its other streams those that ``source.info`` lists should go along.
         output: the result; the name tells nothing, so that it may be a part file.
         promise: what the result should hold.
         told: called with the number of frames compared so far; what it raises stops the work.
@@ -114,15 +115,16 @@ def verify(
     Raises:
         MardiniError: one of the files cannot be read.
     """
-    with closing(read(source)) as frames:
-        walk = _Walk(source, promise, frames, told)
+    info = source.info
+    with closing(source.frames()) as frames:
+        walk = _Walk(info, promise, frames, told)
         found = probe(output, watch=walk)
     muxer = promise.muxer or found.container.partition(",")[0]
     checks = [
-        *_time_checks(source, found, promise),
-        *compare_facts(source, found),
-        *(compare_sound(source, found, muxer) if promise.companions else ()),
-        *(compare_words(source, found, muxer) if promise.companions else ()),
+        *_time_checks(info, found, promise),
+        *compare_facts(info, found),
+        *(compare_sound(info, found, muxer) if promise.companions else ()),
+        *(compare_words(info, found, muxer) if promise.companions else ()),
         *walk.checks(),
     ]
     checks = [check for check in checks if check.passed or check.name not in promise.excused]

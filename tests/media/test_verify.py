@@ -7,6 +7,7 @@ import pytest
 from av import VideoFrame
 
 from mardini_cli.media.probe import probe
+from mardini_cli.media.source import ClipSource
 from mardini_cli.media.verify import Promise, Report, inferred, verify
 from tests.media.clips import UNEVEN, Recipe, even_times, make_clip
 from tests.media.forging import Forgery, Pictures, forge
@@ -26,7 +27,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def proved(source: Path, output: Path) -> Report:
     info = probe(source)
-    return verify(info, output, inferred(info, len(probe(output).times)))
+    return verify(ClipSource(info), output, inferred(info, len(probe(output).times)))
 
 
 def failures(source: Path, output: Path) -> list[str]:
@@ -120,7 +121,7 @@ def test_a_lossy_result_does_not_pass_for_a_lossless_one(source: Path, tmp_path:
     info = probe(source)
     promise = inferred(info, 23)
 
-    report = verify(info, output, replace(promise, faithful=float("inf")))
+    report = verify(ClipSource(info), output, replace(promise, faithful=float("inf")))
 
     assert [c.name for c in report.checks if not c.passed] == ["given frames' pictures"]
 
@@ -144,7 +145,7 @@ def test_frames_are_told_as_they_pass_and_what_the_listener_raises_ends_the_work
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        verify(info, output, inferred(info, 23), listener)
+        verify(ClipSource(info), output, inferred(info, 23), listener)
 
     assert told == [1, 2, 3, 4, 5]
 
