@@ -4,6 +4,7 @@ Usage:
     python docs/measure_files.py speed [SECONDS = 4]       output frames a second, and their ratio
     python docs/measure_files.py memory [SECONDS = 600]   MiB a minute of video
     python docs/measure_files.py inputs FOLDER            what becomes of every file of a folder
+    python docs/measure_files.py quality CLIP             what given frames lose, plane by plane
 
 The model is replaced by one that moves given frames by two pixels, so that what is left is
 decoding, conversion to RGB and back, encoding, and the passage between them. The plain way is a
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from time import monotonic, process_time
@@ -31,8 +33,11 @@ from torch import Tensor, nn
 from mardini_cli import api, config, pipeline, weights
 from mardini_cli.errors import MardiniError
 from mardini_cli.events import Finished, Planned, Warned
+from mardini_cli.media import planes
+from mardini_cli.media.colour import Colour
 from mardini_cli.media.encoders import EncodeSettings
-from mardini_cli.media.probe import probe
+from mardini_cli.media.probe import ClipInfo, probe
+from mardini_cli.media.reader import Frame, read
 from mardini_cli.media.source import ClipSource
 from mardini_cli.media.timing import common_time_base
 from mardini_cli.media.writer import Writer
@@ -61,15 +66,18 @@ class Shift(nn.Module):
     def look(self, frames: Tensor, mask: Tensor, times: Tensor, work: int | None = None) -> Any:
         """Keep the given frames, one for each that is to be made."""
         del times, work
-        return SimpleNamespace(frames=frames[:, : int(mask[0].sum())])
+        grid = SimpleNamespace(tokens=1)  # small enough for one tile
+        return SimpleNamespace(frames=frames[:, : int(mask[0].sum())], token_grid=grid)
 
     def plan(self, given: Any) -> Tensor:
         """Say nothing."""
         return cast("Tensor", given.frames[..., 0, 0])
 
-    def decode(self, latent: None, level: None, given: Any, signal: Tensor) -> Tensor:
+    def decode(
+        self, latent: None, level: None, given: Any, signal: Tensor, tile: int | None = None
+    ) -> Tensor:
         """Move the given frames, ``b m 3 h w``."""
-        del latent, level, signal
+        del latent, level, signal, tile
         frames = given.frames
         fitting = len(self._ring) == RING and self._ring[0].shape == frames.shape
         made = self._ring.popleft() if fitting else torch.empty_like(frames)
@@ -169,6 +177,55 @@ def memory(seconds: int) -> None:
     print(f"slope: {slope:.2f} MiB a minute of video")
 
 
+def quality(clip: Path) -> None:
+    """Print the PSNR of given frames against the source, by plane, and the error of the end."""
+    info = probe(clip)
+    print("| encoder | PSNR Y, U, V, dB | end, ticks off |\n| --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as place:
+        for name, codec, lossless in _WAYS:
+            output = Path(place, name)
+            ours(clip, output, EncodeSettings(codec=codec, lossless=lossless))
+            result = probe(output)
+            off = (result.end - info.end) / result.time_base
+            pairs = zip(read(info), _every_other(result), strict=True)
+            errors = [_errors(before, after) for before, after in pairs]
+            levels = [_psnr(float(np.mean(plane))) for plane in zip(*errors, strict=True)]
+            told = f"{output.suffix} {codec or 'default'}{' lossless' if lossless else ''}"
+            print(f"| {told} | {', '.join(levels)} | {float(off):g} |")
+
+
+_WAYS: tuple[tuple[str, str | None, bool], ...] = (
+    ("a.mp4", None, False),
+    ("b.mp4", "hevc", False),
+    ("c.webm", None, False),
+    ("d.mp4", "av1", False),
+    ("e.mov", "prores", False),
+    ("f.mkv", "ffv1", False),
+    ("g.mp4", "h264", True),
+)
+
+
+def _every_other(info: ClipInfo) -> Iterator[Frame]:
+    return (frame for number, frame in enumerate(read(info)) if number % 2 == 0)
+
+
+def _errors(before: Frame, after: Frame) -> list[float]:
+    """Mean squared error of each plane, of 255 squared."""
+    found = []
+    layout = planes.LAYOUTS[before.picture.format.name]
+    same = planes.converted(after.picture, Colour(), layout, Colour())
+    for old, new in zip(
+        planes.channels(before.picture, layout), planes.channels(same, layout), strict=True
+    ):
+        scale = 255 / (2**layout.depth - 1)
+        found.append(float(np.mean((old.astype(float) - new.astype(float)) ** 2)) * scale**2)
+    return found
+
+
+def _psnr(error: float) -> str:
+    return f"{10 * np.log10(255**2 / error):.1f}" if error else "infinite"
+
+
 def inputs(folder: Path) -> None:
     """Print, for every file, what ``mardini interpolate --factor 2`` makes of it.
 
@@ -202,6 +259,8 @@ if __name__ == "__main__":
     what, *words = sys.argv[1:]
     if what == "speed":
         speed(int(words[0]) if words else 4)
+    elif what == "quality":
+        quality(Path(words[0]))
     elif what == "inputs":
         inputs(Path(words[0]))
     elif what == "memory":

@@ -17,6 +17,7 @@ disk; whatever ends the work early, that file is removed.
 
 from __future__ import annotations  # PyAV's Packet is generic for type checkers only
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -289,6 +290,8 @@ class Writer:
 
     def _add_pictures(self, source: VideoStream | None) -> VideoStream:
         assert self._container is not None
+        if self._codec == "av1":
+            os.environ.setdefault("SVT_LOG", "1")  # its only way to be quiet
         added = self._container.add_stream(ENCODERS[self._codec].name, options=self._options)
         stream = cast("VideoStream", added)  # the stubs do not know encoders by name
         stream.width, stream.height = self._info.width, self._info.height
