@@ -75,6 +75,7 @@ class Making(TypedDict, total=False):
     preset: str | None
     bitrate: str | None
     lossless: bool
+    bake_rotation: bool
     pix_fmt: str | None
     overwrite: bool
     range: str | None

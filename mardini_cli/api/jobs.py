@@ -70,6 +70,8 @@ class MakeRequest:
     """Bits a second such as 8M, in place of a quality."""
     lossless: bool = False
     """Keep every bit of what is encoded."""
+    bake_rotation: bool = False
+    """Turn the pixels upright, instead of telling players to."""
     pix_fmt: str | None = None
     """FFmpeg's pixel format; None is the input's, or the nearest that the encoder takes."""
     overwrite: bool = False
@@ -233,6 +235,7 @@ def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> 
         preset=request.preset,
         bitrate=request.bitrate,
         lossless=request.lossless,
+        bake_rotation=request.bake_rotation,
         pixel_format=request.pix_fmt,
     )
     for source in sources:

@@ -125,6 +125,10 @@ BitrateOpt = Annotated[
 LosslessOpt = Annotated[
     bool, typer.Option("--lossless", help="Keep every bit: given frames come back as they were.")
 ]
+BakeRotationOpt = Annotated[
+    bool,
+    typer.Option("--bake-rotation", help="Turn the pixels upright, not by a note for players."),
+]
 PixFmtOpt = Annotated[
     str | None,
     typer.Option("--pix-fmt", help="FFmpeg's pixel format. Without it: as in the input."),

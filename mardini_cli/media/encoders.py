@@ -122,6 +122,8 @@ class EncodeSettings:
     """Bits a second such as 800k or 8M, in place of a quality."""
     lossless: bool = False
     """Keep every bit of what is encoded."""
+    bake_rotation: bool = False
+    """Turn the pixels upright, instead of telling players to."""
     pixel_format: str | None = None
     """FFmpeg's name; by default the source's, or the nearest that the encoder takes."""
 

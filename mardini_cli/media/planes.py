@@ -263,6 +263,25 @@ def is_transparent(frame: VideoFrame) -> bool:
     return alpha is not None and bool(alpha.min() < 1)
 
 
+def turned(frame: VideoFrame, quarters: int, colour: Colour) -> VideoFrame:
+    """Turn a frame counter-clockwise by quarters: luma is moved, not computed.
+
+    Halved colour becomes whole first, since its samples do not sit in the middle of their pixels:
+    turned as they are, they would sit elsewhere than those of made frames.
+    """
+    frame = readable(frame)
+    layout = LAYOUTS[frame.format.name]
+    if layout.family == "yuv" and any(layout.halves):
+        ending = "" if layout.depth == 8 else f"{layout.depth}le"
+        mark = "a" if layout.alpha else "j" if layout.name.startswith("yuvj") else ""
+        layout = LAYOUTS[f"yuv{mark}444p{ending}"]
+    frame = converted(frame, colour, layout, colour)
+    alpha = alpha_of(frame)
+    codes = [np.rot90(channel, quarters) for channel in channels(frame, layout)]
+    whole = None if alpha is None else _alpha_codes(np.rot90(alpha, quarters), layout)
+    return frame_of(codes, layout, whole)
+
+
 def rgb_of(frame: VideoFrame, colour: Colour) -> Floats:
     """Convert a frame to RGB in [0, 1], float32, as it is stored (not turned).
 

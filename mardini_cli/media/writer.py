@@ -9,7 +9,8 @@ decoding order, whose duration is the one that MP4 stores. MP4 knows only gaps b
 times, so frames are reordered (B-frames) only where the source's gaps are all equal.
 
 Rotation. The stored picture stays as the source has it, and the source's display matrix goes into
-the file: given frames stay bit for bit the same, and players turn them as they did before.
+the file: given frames stay bit for bit the same, and players turn them as they did before. Files
+that cannot tell of a rotation (pictures, y4m) get turned pixels, others if asked.
 
 The result is written to a hidden file beside its place and gets its name when all of it is on the
 disk; whatever ends the work early, that file is removed.
@@ -92,7 +93,10 @@ class Writer:
         times: Sequence[Fraction] = (),
     ) -> None:
         settings = settings or EncodeSettings()
-        self._info = info
+        self._turns = 0
+        if settings.bake_rotation or kind_of(output).animation:  # those cannot tell of a rotation
+            self._turns = info.quarter_turns
+        self._info = info = _upright(info) if self._turns else info
         self._end = end
         self._kind = kind_of(output)
         self._times = times or info.times
@@ -159,7 +163,10 @@ class Writer:
     def original(self, frame: Frame) -> None:
         """Write a given frame: its own planes where the format is the source's."""
         with translated(self._part.output, Doing.WRITING):
-            picture = planes.converted(frame.picture, self._info.colour, self._layout, self._colour)
+            picture = frame.picture
+            if self._turns:
+                picture = planes.turned(picture, self._turns, self._info.colour)
+            picture = planes.converted(picture, self._info.colour, self._layout, self._colour)
             self._take(picture, frame.time)
 
     def made(self, rgb: Floats, time: Fraction) -> None:
@@ -463,6 +470,29 @@ _FINAL = {
 def _header_rate(times: Sequence[Fraction]) -> Fraction | None:
     rate = mean_rate(times)
     return rate if rate is not None and rate <= PLAUSIBLE_RATE else None
+
+
+def _upright(info: ClipInfo) -> ClipInfo:
+    """The clip as it is once its pixels are turned."""
+    width, height = info.upright_size
+    aspect = info.sample_aspect
+    return replace(
+        info,
+        width=width,
+        height=height,
+        rotation=0,
+        display_matrix=None,
+        sample_aspect=1 / aspect if aspect and info.quarter_turns % 2 else aspect,
+        # The usual rule goes by the stored height, and both ways must agree.
+        colour=replace(info.colour, matrix=_told_matrix(info)),
+    )
+
+
+def _told_matrix(info: ClipInfo) -> int | None:
+    told = info.colour
+    if told.matrix is not None or _source_layout(info).family != "yuv":
+        return told.matrix
+    return told.read_matrix(info.height)
 
 
 def _source_layout(info: ClipInfo) -> Layout:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mardini_cli.errors import OutputExistsError, UnwritableError
+from mardini_cli.media.encoders import EncodeSettings
 from mardini_cli.media.output import check_output
 from mardini_cli.media.probe import ClipInfo, probe
 from mardini_cli.media.reader import read, rgb
@@ -79,3 +80,31 @@ def test_pictures_that_are_there_stay(tmp_path: Path) -> None:
 
     check_output(tmp_path / "new" / "%04d.png", tmp_path / "a.mkv", overwrite=False)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+@pytest.mark.parametrize(
+    ("name", "bake"), [("b.y4m", False), ("b.apng", False), ("b.mkv", True), ("b.mp4", True)]
+)
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p"])
+def test_turned_pixels_are_those_that_a_player_shows(
+    name: str, bake: bool, rotation: int, pixel_format: str, tmp_path: Path
+) -> None:
+    recipe = Recipe(rotation=rotation, pixel_format=pixel_format, aspect=Fraction(2))
+    info = probe(make_clip(tmp_path / "a.mp4", recipe))
+    settings = EncodeSettings(bake_rotation=bake, lossless=name != "b.apng")
+
+    with Writer(tmp_path / name, info, Fraction(1, 50), info.end, settings) as writer:
+        for frame in read(info):
+            writer.original(frame)
+            writer.made(rgb(frame, info), frame.time + Fraction(1, 50))
+
+    out = probe(tmp_path / name)
+    assert out.rotation == 0
+    assert (out.width, out.height) == info.upright_size
+    if name == "b.mp4":
+        assert out.sample_aspect == (Fraction(2) if rotation == 180 else Fraction(1, 2))
+    frames = list(read(out))
+    for before, after, made in zip(read(info), frames[::2], frames[1::2], strict=True):
+        assert np.abs(rgb(before, info) - rgb(after, out)).mean() < 0.004
+        assert np.abs(rgb(before, info) - rgb(made, out)).mean() < 0.006
