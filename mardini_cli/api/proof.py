@@ -109,6 +109,7 @@ def _promise(job: Job, excused: frozenset[str]) -> Promise:
         given.append(slot.given if first else None)
         turns |= {slot.given} if slot.given is not None else set()
     encode, passage = job.tools.encode, job.info.passage
+    exact = encode.lossless or encode.codec == "ffv1"
     fine = encode.bitrate is None and (encode.crf is None or encode.crf <= FINE_CRF)
     return Promise(
         times=job.plan.times,
@@ -117,7 +118,7 @@ def _promise(job: Job, excused: frozenset[str]) -> Promise:
         muxer=kind_of(job.output).muxer,
         companions=job.info.is_film and passage.is_whole and passage.sound == "copy",
         # Who asks for a coarse picture gets one; the figures are told all the same.
-        faithful=FAITHFUL if fine else 0.0,
+        faithful=inf if exact else FAITHFUL if fine else 0.0,
         shifted=SHIFTED if fine else inf,
         excused=excused,  # the writer's notices tell of it
     )

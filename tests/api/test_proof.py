@@ -58,6 +58,7 @@ def test_a_lossless_result_has_its_given_frames_bit_for_bit(clip: Path, weights:
         {"duplicates": "smooth", "factor": 3},
         {"crf": 40},
         {"bitrate": "50k"},
+        {"lossless": True},
     ],
     ids=str,
 )
