@@ -1,13 +1,12 @@
 """Whether made frames are pictures that move: none blank, none torn, none a copy of its neighbour.
 
-Room: media (floor 2). Looks at the result alone, as its frames pass; holds the frames of one gap.
+Room: media (floor 2). Looks at the result alone, as its frames pass.
 
 A copy counts only where there is something to move: between two given frames that differ clearly
 and belong to one shot. A still gap is rightly filled with copies, and so may a gap before a cut
 be, where the last frame of the shot is held.
 """
 
-from itertools import pairwise
 from typing import Final
 
 from av import VideoFrame
@@ -23,15 +22,20 @@ MOVING, CLEARLY = 3.0, 16.0
 """Codes by which given frames differ, on the mean and in some block, where something moves."""
 COPY: Final = 0.05
 """Share of an even step's largest block difference up to which a frame is a copy."""
+LONGEST: Final = 63
+"""Made frames of a gap at most between whose ends motion is taken to be even."""
 ONE_SHOT: Final = 0.12
 """Novelty up to which two given frames surely belong to one shot."""
 
 
 class MadeWatch:
-    """Takes all frames of a result in order."""
+    """Takes all frames of a result in order; holds two of them, and two numbers each of a gap."""
 
     def __init__(self) -> None:
-        self._gap: list[Look] = []  # from a given frame on
+        self._left: Look | None = None  # the last given frame
+        self._before: Look | None = None
+        self._contrasts: list[float] = []  # of the frames after it
+        self._steps: list[float] = []  # to each of them from the one before: largest differences
         self._seen = 0
         self._made = 0
         self._blank: list[int] = []
@@ -43,29 +47,30 @@ class MadeWatch:
         if frame.is_corrupt:
             self._torn.append(self._seen)
         self._made += not given
-        self._gap.append(look_at(frame))
-        self._seen += 1
+        look = look_at(frame)
+        if self._before is not None:
+            self._contrasts.append(look.contrast)
+            self._steps.append(held_difference(self._before, look)[0])
         if given:
-            if len(self._gap) > 2 and self._seen > len(self._gap) - 1:
-                self._judge()
-            self._gap = self._gap[-1:]
+            if self._left is not None and len(self._steps) > 1:
+                self._judge(self._left, look)
+            self._left = look
+            self._contrasts, self._steps = [], []
+        self._before = look
+        self._seen += 1
 
-    def _judge(self) -> None:
-        first = self._seen - len(self._gap)
-        left, right = self._gap[0], self._gap[-1]
+    def _judge(self, left: Look, right: Look) -> None:
+        first = self._seen - len(self._steps) + 1  # number of the first made frame of the gap
+        made = self._contrasts[:-1]
         if min(left.contrast, right.contrast) > PICTURED:
-            self._blank += [
-                first + place for place, look in enumerate(self._gap) if look.contrast <= BLANK
-            ]
+            self._blank += [first + n for n, contrast in enumerate(made) if contrast <= BLANK]
         largest, _ = held_difference(left, right)
-        if left.change(right) < MOVING or largest < CLEARLY:
+        if len(made) > LONGEST or left.change(right) < MOVING or largest < CLEARLY:
             return
         if unmatched(left, right) > ONE_SHOT:
             return
-        least = COPY * largest / (len(self._gap) - 1)
-        for place, (one, other) in enumerate(pairwise(self._gap), start=1):
-            if held_difference(one, other)[0] <= least:
-                self._copies.append(first + place)
+        least = COPY * largest / len(self._steps)
+        self._copies += [first + n for n, step in enumerate(self._steps) if step <= least]
 
     def checks(self) -> list[Check]:
         """What was found."""

@@ -1,3 +1,5 @@
+from itertools import islice
+
 import numpy as np
 import pytest
 from av import VideoFrame
@@ -49,7 +51,7 @@ def test_every_kind_makes_cuts_or_none() -> None:
 
 def test_the_set_is_the_same_each_time() -> None:
     def firsts() -> list[Scene]:
-        return list(scenes(generated_shot, each=1, seed=3))[:2]
+        return list(islice(scenes(generated_shot, each=1, seed=3), 2))
 
     for one, other in zip(firsts(), firsts(), strict=True):
         assert np.array_equal(one.frames, other.frames)

@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from av import VideoFrame
 
+from mardini_cli.media.made import MadeWatch
 from mardini_cli.media.probe import probe
 from mardini_cli.media.source import ClipSource
 from mardini_cli.media.verify import Promise, Report, inferred, verify
@@ -156,6 +158,22 @@ def test_the_factor_is_inferred_from_about_as_many_frames(source: Path, count: i
 
     assert len(promise.times) == 11 * max(1, round((count - 1) / 11)) + 1
     assert [n for n in promise.given if n is not None] == list(range(12))
+
+
+def test_what_is_held_does_not_grow_with_a_gap_without_given_frames() -> None:
+    """As in a result of a rate that meets the clip's frames almost never."""
+    watch = MadeWatch()
+    frame = VideoFrame.from_ndarray(np.zeros((240, 320), np.uint8), format="gray")
+    watch(frame, given=True)
+    sizes = []
+    tracemalloc.start()
+    for number in range(200):
+        watch(frame, given=False)
+        if number in (99, 199):
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+
+    assert sizes[1] - sizes[0] < 20_000  # a frame is 76,800
 
 
 def test_a_promise_is_plain_data(source: Path) -> None:
