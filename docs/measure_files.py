@@ -2,7 +2,7 @@
 
 Usage:
     python docs/measure_files.py speed [SECONDS = 4]       output frames a second, and their ratio
-    python docs/measure_files.py memory [SECONDS = 600]   MiB a minute of video
+    python docs/measure_files.py memory [SECONDS = 120]   MiB a minute of video
     python docs/measure_files.py inputs FOLDER            what becomes of every file of a folder
     python docs/measure_files.py quality CLIP             what given frames lose, plane by plane
 
@@ -14,7 +14,6 @@ that does nothing else.
 """
 
 import resource
-import subprocess
 import sys
 import tempfile
 from collections import deque
@@ -47,7 +46,7 @@ from mardini_cli.tasks.interpolate import interpolate
 SIZE = (1920, 1080)
 WINDOW = 9
 RATE = 30
-RING = 12
+RING = 5
 
 
 class Shift(nn.Module):
@@ -165,15 +164,27 @@ def speed(seconds: int) -> None:
 
 
 def memory(seconds: int) -> None:
-    """Print the largest memory of 10 s and of ``seconds``, each in a process of its own."""
-    peaks = {}
+    """Print resident memory along one run, and its slope after the first quarter.
+
+    At 640x360: the length of a clip counts here, not its size. Linux only.
+    """
+    global SIZE
+    SIZE = (640, 360)
     with tempfile.TemporaryDirectory() as folder:
-        for length in (10, seconds):
-            source = film(Path(folder, "in.mp4"), length * RATE)
-            command = [sys.executable, __file__, "peak", str(source), str(Path(folder, "out.mp4"))]
-            peaks[length] = int(subprocess.run(command, check=True, stdout=-1).stdout)
-            print(f"{length} s: at most {peaks[length]} KiB")
-    slope = (peaks[seconds] - peaks[10]) / 2**10 / ((seconds - 10) / 60)
+        source = film(Path(folder, "in.mp4"), seconds * RATE)
+        info = probe(source)
+        plan = interpolate(info.times, 2, WINDOW)
+        base = common_time_base([*plan.times, info.end])
+        encode = EncodeSettings(codec="h264", preset="ultrafast")
+        found = []
+        with Writer(Path(folder, "out.mp4"), info, base, info.end, encode) as writer:
+            model, making = cast("MarDini", Shift()), pipeline.MakeSettings()
+            for told in pipeline.run(plan, ClipSource(info), model, making, writer):
+                pages = int(Path("/proc/self/statm").read_text().split()[1])
+                found.append((told.done / 2 / RATE / 60, pages * resource.getpagesize() / 2**20))
+    steady = np.array([(at, size) for at, size in found if at > seconds / 240])
+    slope = np.polyfit(steady[:, 0], steady[:, 1], 1)[0]
+    print(f"{seconds} s: {steady[0, 1]:.0f} MiB after a quarter, {steady[-1, 1]:.0f} at the end")
     print(f"slope: {slope:.2f} MiB a minute of video")
 
 
@@ -263,8 +274,5 @@ if __name__ == "__main__":
         quality(Path(words[0]))
     elif what == "inputs":
         inputs(Path(words[0]))
-    elif what == "memory":
-        memory(int(words[0]) if words else 600)
     else:
-        ours(Path(words[0]), Path(words[1]), EncodeSettings(codec="h264", preset="ultrafast"))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        memory(int(words[0]) if words else 120)
