@@ -5,7 +5,7 @@ Room: pipeline. Tensor arithmetic only.
 A model that moves pixels also moves, a little or a lot, words and logos that stand over a moving
 ground. A pixel that is equal in both given neighbours, among others of its surroundings that are
 equal too, is therefore taken from them. On held-out clips this loses nothing: + 0.14 dB and equal
-SSIM between every second frame, + 0.02 dB over eight (``docs/cuts.md``). Known limit:
+SSIM between every second frame (``docs/cuts.md``). Known limit:
 something small that passes within the gap over a ground that stands quite still is held back too;
 no given frame shows it there.
 
