@@ -20,7 +20,7 @@ from mardini_cli.errors import MadeFrameError
 from mardini_cli.evaluation.excerpts import Excerpt
 from mardini_cli.evaluation.protocols import SLOTS, Protocol
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.pipeline import paint
+from mardini_cli.pipeline import hold_still, paint
 
 CEILING = "ceiling"
 
@@ -62,8 +62,9 @@ class Maker:
         mask = torch.tensor(protocol.mask, device=self.device).expand(b, -1)
         times = torch.arange(SLOTS, dtype=torch.float32, device=self.device).expand(b, -1)
         low = self.dtype != torch.float32
+        frames = true[:, list(protocol.given)]
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=low):
-            given = self.model.look(true[:, list(protocol.given)], mask, times)
+            given = self.model.look(frames, mask, times)
             signal = self.model.plan(given)
             slots = [[one.ordinal * SLOTS + slot for slot in protocol.made] for one in excerpts]
             made = {
@@ -79,7 +80,11 @@ class Maker:
                 made[CEILING] = self.model.decode(
                     autoencoder.normalise(latent), level, given, signal
                 )
-        return {name: self._checked(frames, name) for name, frames in made.items()}
+        checked = {name: self._checked(result, name) for name, result in made.items()}
+        for name, result in checked.items():
+            if name != CEILING:  # as the pipeline does with what it makes
+                hold_still(result, frames, protocol.mask, times)
+        return checked
 
     def _checked(self, made: Tensor, name: str) -> Tensor:
         if not bool(made.isfinite().all()):

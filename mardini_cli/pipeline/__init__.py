@@ -6,6 +6,7 @@ nor who asked. Prints nothing.
 
 from mardini_cli.pipeline.desk import Picture
 from mardini_cli.pipeline.making import Maker, MakeSettings, paint
+from mardini_cli.pipeline.still import hold_still
 from mardini_cli.pipeline.walking import run
 
-__all__ = ["MakeSettings", "Maker", "Picture", "paint", "run"]
+__all__ = ["MakeSettings", "Maker", "Picture", "hold_still", "paint", "run"]

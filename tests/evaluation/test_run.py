@@ -378,3 +378,13 @@ def test_the_ceiling_tells_the_decoder_the_truth(model: MarDini, found: list[Exc
     assert list(made) == ["ceiling"]
     assert (made["ceiling"][:, 0] - other["ceiling"][:, 0]).abs().max() > 1e-5
     torch.testing.assert_close(made["ceiling"][:, 2:], other["ceiling"][:, 2:])
+
+
+def test_still_pixels_are_held_as_in_every_command(model: MarDini, found: list[Excerpt]) -> None:
+    maker = Maker(model=model, device=torch.device("cpu"), dtype=torch.float32, seed=0)
+    still = [replace(e, frames=e.frames[[*range(8), 0]]) for e in found]
+
+    made = maker.make(still, X8, (0,))["ours-0"]
+
+    for row, one in zip(made, still, strict=True):
+        torch.testing.assert_close(row, one.frames[:1].expand(7, -1, -1, -1))
