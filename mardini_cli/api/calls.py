@@ -40,6 +40,9 @@ Number = int | float | str | Fraction
 OF_CLIPS = (
     "factor",
     "input_fps",
+    "input_format",
+    "input_size",
+    "input_pix_fmt",
     "slow_motion",
     "speed",
     "start",
@@ -88,6 +91,9 @@ class Interpolating(Making, total=False):
 
     factor: int | None
     input_fps: Number
+    input_format: str | None
+    input_size: str | None
+    input_pix_fmt: str | None
     slow_motion: Number | None
     speed: str | None
     start: str | None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from mardini_cli.api.arrival import arrived
+from mardini_cli.api.arrival import Arrival, arrived
 from mardini_cli.api.clock import ClipAudio, Timing, timed
 from mardini_cli.api.fetching import with_weights
 from mardini_cli.api.jobs import (
@@ -41,7 +41,13 @@ class InterpolateRequest(MakeRequest):
     clip: Path
     """A film, an animation, a folder of pictures, or a pattern such as ``shots/%04d.png``."""
     input_fps: Fraction = Fraction(25)
-    """Frames a second of pictures, which have no times of their own."""
+    """Frames a second of pictures and of raw video, which have no times of their own."""
+    input_format: str | None = None
+    """rawvideo: the clip is ``-``, bytes that do not tell what they are."""
+    input_size: str | None = None
+    """WIDTHxHEIGHT of raw video."""
+    input_pix_fmt: str | None = None
+    """FFmpeg's pixel format of raw video; None is yuv420p."""
     factor: int | None = None
     """How many times as many frames, 2 to 64: n become (n - 1) * factor + 1. 2 if nothing else
     says how many."""
@@ -79,7 +85,18 @@ class InterpolateRequest(MakeRequest):
                 f"input fps {self.input_fps}", needed="above 0", do="try --input-fps 25"
             )
         _ = self.timing, self.shots
+        self.arrival.check(self.clip)
         check_making(self)
+
+    @property
+    def arrival(self) -> Arrival:
+        """What was said of standard input."""
+        return Arrival(
+            form=self.input_format,
+            size=self.input_size,
+            pix_fmt=self.input_pix_fmt,
+            fps=self.input_fps,
+        )
 
     @property
     def timing(self) -> Timing:
@@ -116,8 +133,11 @@ def interpolate(request: InterpolateRequest) -> Generator[Event, None, None]:
     Raises:
         MardiniError: anything that the user can act on, before or during the work.
     """
-    with arrived(request.clip, request.output) as clip:
-        job = _preflight(replace(request, clip=clip))
+    with arrived(request.clip, request.output, request.arrival) as clip:
+        known = replace(  # what was raw tells its own by now
+            request, clip=clip, input_format=None, input_size=None, input_pix_fmt=None
+        )
+        job = _preflight(known)
         if request.write_cuts is not None:
             yield Drawn(output=request.write_cuts, what="list of cuts")
         yield from carry_out(job)

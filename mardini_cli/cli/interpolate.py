@@ -106,8 +106,23 @@ InputRateOpt = Annotated[
         "--input-fps",
         parser=options.rate,
         metavar="R",
-        help="Folders and patterns of pictures: how many a second they are.",
+        help="Folders and patterns of pictures, and raw video: how many a second they are.",
     ),
+]
+InputFormatOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--input-format",
+        metavar="rawvideo",
+        help="Standard input ('-') brings bytes without a header. All else is known by itself.",
+    ),
+]
+InputSizeOpt = Annotated[
+    str | None, typer.Option("--input-size", metavar="WxH", help="Raw video: its size, pixels.")
+]
+InputPixFmtOpt = Annotated[
+    str | None,
+    typer.Option("--input-pix-fmt", help="Raw video: FFmpeg's pixel format. yuv420p without it."),
 ]
 VerifyOpt = Annotated[
     bool,
@@ -158,6 +173,9 @@ def interpolate(
     clips: ClipsArg = None,
     factor: FactorOpt = DEFAULTS.factor,
     input_fps: InputRateOpt = DEFAULTS.input_fps,
+    input_format: InputFormatOpt = DEFAULTS.input_format,
+    input_size: InputSizeOpt = DEFAULTS.input_size,
+    input_pix_fmt: InputPixFmtOpt = DEFAULTS.input_pix_fmt,
     slow_motion: SlowOpt = DEFAULTS.slow_motion,
     speed: SpeedOpt = DEFAULTS.speed,
     start: StartOpt = DEFAULTS.start,
@@ -212,7 +230,8 @@ def interpolate(
     Nothing is made across a cut. Cuts are found; --write-cuts lists them for editing, and --cuts
     reads the list. What stands still stays exactly still, and costs no time.
 
-    A folder of pictures, or a pattern such as "shots/%04d.png", is a clip too (--input-fps).
+    A folder of pictures, or a pattern such as "shots/%04d.png", is a clip too (--input-fps). "-"
+    is standard input; raw video there needs --input-format rawvideo and --input-size.
 
     Two pictures and more are keyframes: the clip goes through all of them, evenly (--between) or
     at times of their own (--frame).
@@ -275,6 +294,9 @@ def interpolate(
         clip=images[0],
         factor=factor,
         input_fps=input_fps,
+        input_format=input_format,
+        input_size=input_size,
+        input_pix_fmt=input_pix_fmt,
         fps=fps,
         slow_motion=slow_motion,
         speed=speed,

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 
 from mardini_cli import config, weights
 from mardini_cli.cli import app
-from tests.pipeline.clips import even_times, nano_weights, read_back, write_clip, write_tone
+from tests.pipeline.clips import RATE, even_times, nano_weights, read_back, write_clip, write_tone
 
 ROOT = Path(__file__).parents[2]
 
@@ -294,3 +294,23 @@ def test_a_clip_comes_and_goes_through_pipes(folder: Path, nano: Path) -> None:
     (folder / "b.y4m").write_bytes(result.stdout)
     assert result.stderr == b""
     assert len(read_back(folder / "b.y4m")) == 7
+
+
+def test_raw_video_from_a_pipe_gives_what_the_same_frames_give_as_y4m(
+    folder: Path, nano: Path
+) -> None:
+    write_clip(folder / "walk.y4m", even_times(4), codec="wrapped_avframe", base=1 / RATE)
+    header, *frames = (folder / "walk.y4m").read_bytes().split(b"FRAME\n")
+    assert header.startswith(b"YUV4MPEG2 W64 H48 F25:1")
+    raw = ["--input-format", "rawvideo", "--input-size", "64x48", "--input-fps", "25"]
+
+    def piped(sent: bytes, *words: str) -> bytes:
+        command = [sys.executable, "-m", "mardini_cli", "interpolate", "-", "-o", "-"]
+        command += ["--model", str(nano), "--device", "cpu", "--quiet", *words]
+        return subprocess.run(command, input=sent, capture_output=True, check=True).stdout
+
+    told = piped((folder / "walk.y4m").read_bytes())
+    by_hand = piped(b"".join(frames), *raw)
+
+    assert told.count(b"FRAME\n") == 7
+    assert by_hand.split(b"FRAME\n")[1:] == told.split(b"FRAME\n")[1:]
