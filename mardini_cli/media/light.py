@@ -51,6 +51,19 @@ def _side_data(frame: VideoFrame, name: str) -> Any:
         return None  # ValueError: PyAV 18 has no name for some other kind of side data
 
 
+_CHANGING = {"DYNAMIC_HDR_PLUS": "HDR10+", "DOVI_RPU_BUFFER": "Dolby Vision"}
+
+
+def changing_light_of(frame: VideoFrame) -> tuple[str, ...]:
+    """Name the kinds of metadata that tell each scene's or frame's brightness anew."""
+    try:
+        kinds: Any = frame.side_data  # its type stub lists no kinds
+        present = {data.type.name for data in kinds}
+    except ValueError:
+        return ()  # PyAV 18 has no name for some other kind of side data
+    return tuple(name for kind, name in _CHANGING.items() if kind in present)
+
+
 def options_for(codec: str, light: Light) -> dict[str, str] | None:
     """Options that make an encoder write the light into its stream; None where it cannot."""
     match codec:

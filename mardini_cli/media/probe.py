@@ -24,7 +24,7 @@ from mardini_cli.errors import DamagedMediaError, NoVideoError
 from mardini_cli.media.colour import Colour
 from mardini_cli.media.decoding import Decoding, video_stream
 from mardini_cli.media.door import Doing, open_source, translated
-from mardini_cli.media.light import Light, light_of
+from mardini_cli.media.light import Light, changing_light_of, light_of
 from mardini_cli.media.passage import Passage
 from mardini_cli.media.planes import is_transparent
 from mardini_cli.media.timing import gaps, is_even, known, mean_rate, typical_gap
@@ -83,6 +83,8 @@ class ClipInfo:
     """Whether any pixel of any frame is less than opaque."""
     light: Light = field(default_factory=Light)
     """How bright the picture was mastered; high dynamic range only."""
+    changing_light: tuple[str, ...] = ()
+    """Names of metadata that tell brightness by scene or frame, such as HDR10+; never written."""
     passage: Passage = field(default_factory=Passage)
     """What of the streams beside the pictures a result takes over."""
     notices: tuple[str, ...] = field(default=())
@@ -208,6 +210,7 @@ def _info(container: InputContainer, walk: Decoding, found: _Found) -> ClipInfo:
         streams=tuple(_stream_info(s) for s in container.streams if s.index != stream.index),
         transparent=found.transparent,
         light=light_of(first),
+        changing_light=changing_light_of(first),
         notices=tuple(_notices(container, walk, first, times[-1] + last_duration)),
     )
 

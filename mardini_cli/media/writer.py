@@ -444,6 +444,11 @@ class Writer:
                 f"how bright the picture was mastered (HDR10) is left out: {self._codec} cannot"
                 " tell it; hevc, h264 and av1 can"
             )
+        if self._info.changing_light:
+            found.append(
+                f"metadata of {' and '.join(self._info.changing_light)} is left out: no encoder"
+                " here writes it; the base picture stays as it is"
+            )
         if "pixel shape" in self.changed:
             aspect = self._info.sample_aspect
             found.append(f"the pixel shape {aspect} is lost: this file cannot tell it (.mp4 can)")

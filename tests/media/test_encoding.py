@@ -1,5 +1,6 @@
 """Every encoder, every container: depth, colour, transparency, HDR10, times, and bits if asked."""
 
+import re
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -133,6 +134,35 @@ def test_light_that_a_codec_cannot_tell_is_told_to_the_user(tmp_path: Path) -> N
 
     assert "HDR10" in notices[0]
     assert "8 bits" in notices[1]
+
+
+def hdr10_plus_clip(folder: Path) -> ClipInfo:
+    """A raw HEVC stream with a message of SMPTE ST 2094-40 before each picture."""
+    options = {"x265-params": "log-level=none:bframes=0"}
+    recipe = Recipe(codec="libx265", pixel_format="yuv420p10le", options=options, tags=PQ)
+    stream = make_clip(folder / "plain.hevc", recipe).read_bytes()
+    head = [(4, 8), (1, 8), (1, 2), (1000, 27), (0, 1)]  # one window, and its target in cd/m²
+    window = [(50_000, 17), (40_000, 17), (30_000, 17), (10_000, 17), (0, 4), (0, 10), (0, 3)]
+    told = "".join(f"{value:0{width}b}" for value, width in (*head, *window)) + "00000"
+    payload = bytes([0xB5, 0, 0x3C, 0, 1]) + int(told, 2).to_bytes(17, "big")
+    message = b"\x4e\x01" + bytes([4, len(payload)]) + payload + b"\x80"
+    message = re.sub(rb"\0\0(?=[\0-\3])", lambda _: b"\0\0\3", message)
+    units = re.split(rb"\0\0\0?\x01", stream)[1:]
+    with (folder / "plus.hevc").open("wb") as file:
+        for unit in units:
+            is_picture = unit[0] >> 1 < 32
+            file.write((b"\0\0\0\1" + message if is_picture else b"") + b"\0\0\0\1" + unit)
+    return probe(folder / "plus.hevc")
+
+
+def test_changing_metadata_is_left_out_by_name(tmp_path: Path) -> None:
+    info = hdr10_plus_clip(tmp_path)
+    assert info.changing_light == ("HDR10+",)
+
+    (notice,) = doubled(info, tmp_path / "a.mp4")
+
+    assert notice.startswith("metadata of HDR10+ is left out")
+    assert probe(tmp_path / "a.mp4").changing_light == ()
 
 
 def test_hevc_in_mp4_bears_the_mark_that_apple_wants(tmp_path: Path) -> None:
