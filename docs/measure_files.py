@@ -2,7 +2,7 @@
 
 Usage:
     python docs/measure_files.py speed [SECONDS = 4]       output frames a second, and their ratio
-    python docs/measure_files.py memory [SECONDS = 120]   MiB a minute of video
+    python docs/measure_files.py memory [SECONDS = 120] [SIZE = 640x360]   MiB a minute of video
     python docs/measure_files.py inputs FOLDER            what becomes of every file of a folder
     python docs/measure_files.py quality CLIP             what given frames lose, plane by plane
 
@@ -163,13 +163,10 @@ def speed(seconds: int) -> None:
             )
 
 
-def memory(seconds: int) -> None:
-    """Print resident memory along one run, and its slope after the first quarter.
-
-    At 640x360: the length of a clip counts here, not its size. Linux only.
-    """
+def memory(seconds: int, size: tuple[int, int]) -> None:
+    """Print resident memory along one run, and its slope after the first quarter; Linux only."""
     global SIZE
-    SIZE = (640, 360)
+    SIZE = size
     with tempfile.TemporaryDirectory() as folder:
         source = film(Path(folder, "in.mp4"), seconds * RATE)
         info = probe(source)
@@ -275,4 +272,5 @@ if __name__ == "__main__":
     elif what == "inputs":
         inputs(Path(words[0]))
     else:
-        memory(int(words[0]) if words else 120)
+        width, height = words[1].split("x") if len(words) > 1 else ("640", "360")
+        memory(int(words[0]) if words else 120, (int(width), int(height)))
