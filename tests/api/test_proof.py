@@ -77,7 +77,7 @@ def test_a_result_that_is_wrong_never_gets_its_name(
     original = Writer._take
 
     def late(self: Writer, picture: Any, time: Any) -> None:
-        original(self, picture, time + 4 * self._base)
+        original(self, picture, time + 4 * self._clock.base)
 
     monkeypatch.setattr(Writer, "_take", late)
     before = set(clip.parent.iterdir())
@@ -95,7 +95,7 @@ def test_without_proof_the_result_is_kept_as_it_is(
     original = Writer._take
 
     def late(self: Writer, picture: Any, time: Any) -> None:
-        original(self, picture, time + 4 * self._base)
+        original(self, picture, time + 4 * self._clock.base)
 
     monkeypatch.setattr(Writer, "_take", late)
 
