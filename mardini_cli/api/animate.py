@@ -11,20 +11,11 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+from mardini_cli.api.carrying import carry_out, load_models
 from mardini_cli.api.fetching import with_weights
-from mardini_cli.api.jobs import (
-    Job,
-    MakeRequest,
-    carry_out,
-    check_free,
-    check_making,
-    check_place,
-    check_ticks,
-    choose_tools,
-    load_models,
-    output_for,
-)
+from mardini_cli.api.jobs import Job, check_free, check_place, check_ticks, choose_tools, output_for
 from mardini_cli.api.looping import closing
+from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.config import SamplerConfig, sampler_of
 from mardini_cli.errors import ConfigError
 from mardini_cli.events import Drawn, Event
@@ -80,7 +71,7 @@ def animate(request: AnimateRequest) -> Generator[Event, None, None]:
     """Make one clip, or one for each variation; the contact sheet comes last.
 
     Yields:
-        As ``jobs.carry_out``, for each clip.
+        As ``carry_out``, for each clip.
 
     Raises:
         MardiniError: anything that the user can act on, before or during the work.

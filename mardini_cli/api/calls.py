@@ -21,9 +21,9 @@ from mardini_cli.api.fill import FillRequest
 from mardini_cli.api.fill import fill as fill_events
 from mardini_cli.api.interpolate import InterpolateRequest
 from mardini_cli.api.interpolate import interpolate as interpolate_events
-from mardini_cli.api.jobs import MakeRequest, Plain
 from mardini_cli.api.keyframes import Fit, KeyframesRequest
 from mardini_cli.api.keyframes import keyframes as keyframes_events
+from mardini_cli.api.making import MakeRequest, Plain
 from mardini_cli.api.shots import AtCuts, Duplicates
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import UsageError

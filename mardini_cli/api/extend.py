@@ -12,18 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from mardini_cli.api.carrying import carry_out
 from mardini_cli.api.fetching import with_weights
-from mardini_cli.api.jobs import (
-    Job,
-    MakeRequest,
-    carry_out,
-    check_making,
-    check_place,
-    check_ticks,
-    choose_tools,
-    output_for,
-)
+from mardini_cli.api.jobs import Job, check_place, check_ticks, choose_tools, output_for
 from mardini_cli.api.looping import closing
+from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.config import SamplerConfig, sampler_of
 from mardini_cli.errors import ConfigError
 from mardini_cli.events import Event, Joined, Warned
@@ -86,7 +79,7 @@ def extend(request: ExtendRequest) -> Generator[Event, None, None]:
     """Check, plan, make and write; then measure every join.
 
     Yields:
-        As ``jobs.carry_out``; before its end, ``Joined`` for each window's border, and ``Warned``
+        As ``carry_out``; before its end, ``Joined`` for each window's border, and ``Warned``
         where a join shows.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from functools import wraps
 from typing import TypeVar
 
-from mardini_cli.api.jobs import MakeRequest
+from mardini_cli.api.making import MakeRequest
 from mardini_cli.events import Event, Progress
 from mardini_cli.weights.sources import AbsentWeightsError, locate
 

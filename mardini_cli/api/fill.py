@@ -11,17 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mardini_cli.api.carrying import carry_out
 from mardini_cli.api.fetching import with_weights
-from mardini_cli.api.jobs import (
-    Job,
-    MakeRequest,
-    carry_out,
-    check_making,
-    check_place,
-    check_ticks,
-    choose_tools,
-    output_for,
-)
+from mardini_cli.api.jobs import Job, check_place, check_ticks, choose_tools, output_for
+from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.config import SamplerConfig, sampler_of
 from mardini_cli.errors import ConfigError, TooFewFramesError
 from mardini_cli.events import Event, Warned
@@ -73,7 +66,7 @@ def fill(request: FillRequest) -> Generator[Event, None, None]:
     """Check, look for damage, plan, make and write.
 
     Yields:
-        ``Warned`` for each kind of damage that was found, then as ``jobs.carry_out``.
+        ``Warned`` for each kind of damage that was found, then as ``carry_out``.
 
     Raises:
         MardiniError: anything that the user can act on, before or during the work.

@@ -9,18 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from mardini_cli.api.arrival import Arrival, arrived
+from mardini_cli.api.carrying import carry_out
 from mardini_cli.api.clock import ClipAudio, Timing, timed
 from mardini_cli.api.fetching import with_weights
-from mardini_cli.api.jobs import (
-    Job,
-    MakeRequest,
-    carry_out,
-    check_making,
-    check_place,
-    check_ticks,
-    choose_tools,
-    output_for,
-)
+from mardini_cli.api.jobs import Job, check_place, check_ticks, choose_tools, output_for
+from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.api.shots import (
     AtCuts,
     Duplicates,
@@ -128,7 +121,7 @@ def interpolate(request: InterpolateRequest) -> Generator[Event, None, None]:
     """Check, plan, make and write; closing the iterator stops the work and leaves no file.
 
     Yields:
-        As ``jobs.carry_out``.
+        As ``carry_out``.
 
     Raises:
         MardiniError: anything that the user can act on, before or during the work.

@@ -12,17 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
+from mardini_cli.api.carrying import carry_out
 from mardini_cli.api.fetching import with_weights
-from mardini_cli.api.jobs import (
-    Job,
-    MakeRequest,
-    carry_out,
-    check_making,
-    check_place,
-    check_ticks,
-    choose_tools,
-    output_for,
-)
+from mardini_cli.api.jobs import Job, check_place, check_ticks, choose_tools, output_for
+from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.config import SamplerConfig, sampler_of
 from mardini_cli.errors import ConfigError
 from mardini_cli.events import Event
@@ -68,7 +61,7 @@ def keyframes(request: KeyframesRequest) -> Generator[Event, None, None]:
     """Check, plan, make and write.
 
     Yields:
-        As ``jobs.carry_out``.
+        As ``carry_out``.
 
     Raises:
         MardiniError: anything that the user can act on, before or during the work.

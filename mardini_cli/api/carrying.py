@@ -1,0 +1,143 @@
+"""From a job to the file: models are loaded, frames made, written, proved and looked at.
+
+Room: api. Light to import: torch and the media libraries come in late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from mardini_cli.api.jobs import Job, Tools, comparison_of, planned, preview_of
+from mardini_cli.api.making import MakeRequest, span_of, tile_of
+from mardini_cli.errors import ConfigError
+from mardini_cli.events import Drawn, Event, Finished, Warned
+
+if TYPE_CHECKING:
+    from mardini_cli.media.writer import Writer
+    from mardini_cli.model.attention import Backend
+    from mardini_cli.model.mardini import MarDini
+
+
+def load_models(request: MakeRequest, tools: Tools) -> list[MarDini]:
+    """Load the weights on every device; they stay float32: autocast takes what may be shorter."""
+    import torch
+
+    from mardini_cli import weights
+    from mardini_cli.model.attention import use_backend
+
+    models = []
+    for device in (tools.device, *tools.others):
+        model = weights.load(request.model, device, torch.float32)
+        use_backend(model, cast("Backend", request.attention))
+        models.append(model)
+    return models
+
+
+def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
+    """Tell the plan, make and write; closing the iterator stops the work and leaves no file.
+
+    Args:
+        job: what to do.
+        models: loaded already, one a device; none loads them.
+
+    Yields:
+        ``Planned``, then ``Warned`` and ``Progress`` as they come, ``Verified`` where the result
+        is proved, then ``Finished``; only
+        ``Planned`` and ``Warned`` in a dry run.
+    """
+    began = monotonic()
+    job = _part(job)
+    yield planned(job)
+    for notice in job.info.notices:
+        yield Warned(code="input", message=notice)
+    if job.request.dry_run:
+        return
+    yield from _make(job, models or load_models(job.request, job.tools))
+    yield Finished(
+        output=job.output,
+        frames=len(job.plan.times),
+        made=job.plan.made_count,
+        duration=job.end - job.plan.times[0],
+        elapsed=monotonic() - began,
+        size=_size(job.output),
+    )
+    yield from _looking(job)
+
+
+def _size(output: Path) -> int:
+    """Bytes on disk; of many pictures together; 0 of what went down a pipe."""
+    if output.is_file():
+        return output.stat().st_size
+    numbered = "%" in output.name and output.parent.is_dir()
+    return sum(p.stat().st_size for p in output.parent.iterdir()) if numbered else 0
+
+
+def _part(job: Job) -> Job:
+    """The part that ``--range`` asks for, on a clock of its own, without sound."""
+    span = span_of(job.request.range)
+    if span is None:
+        return job
+    start = job.plan.times[0]
+    inside = [time for time in job.plan.times if span[0] <= time - start <= span[1]]
+    if not inside:
+        raise ConfigError(
+            f"range {job.request.range}",
+            needed=f"seconds from 0 to {float(job.plan.times[-1] - start):.3f}",
+            do="choose a part of the clip",
+        )
+    after = [*(t for t in job.plan.times if t > inside[-1]), job.end][0]
+    return replace(
+        job,
+        plan=job.plan.part(inside[0], inside[-1]).moved(-inside[0]),
+        end=after - inside[0],
+        info=replace(job.info, is_film=False),
+    )
+
+
+def _looking(job: Job) -> Iterator[Event]:
+    from mardini_cli.pipeline import looking
+
+    if job.request.preview:
+        sheet = preview_of(job.output)
+        looking.preview(sheet, job.output, job.plan)
+        yield Drawn(output=sheet, what="preview")
+    if job.request.compare is not None:
+        film = comparison_of(job.output)
+        looking.compare(film, job.output, job.plan, job.request.compare)
+        yield Drawn(output=film, what=f"{job.request.compare} on the left, ours on the right")
+
+
+def _make(job: Job, models: Sequence[MarDini]) -> Iterator[Event]:
+    from mardini_cli import pipeline
+    from mardini_cli.media.containers import kind_of
+
+    model, *others = models
+    settings = pipeline.MakeSettings(
+        sampler=job.request.sampler,
+        dtype=job.tools.dtype,
+        resolution=job.request.resolution,
+        tile=tile_of(job.request.tile),
+        batch=job.request.batch,
+        match=job.match,
+    )
+    with _writer(job) as writer:
+        for notice in writer.notices:
+            yield Warned(code="output", message=notice)
+        yield from pipeline.run(job.plan, job.source, model, settings, writer, others)
+        if job.proved and not kind_of(job.output).animation:
+            from mardini_cli.api.proof import prove_job
+
+            yield from prove_job(job, writer)
+
+
+def _writer(job: Job) -> Writer:
+    from mardini_cli.media.timing import common_time_base
+    from mardini_cli.media.writer import Writer
+
+    times = job.plan.times
+    base = common_time_base([*times, job.end])
+    return Writer(job.output, job.info, base, job.end, job.tools.encode, times)
