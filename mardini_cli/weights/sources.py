@@ -48,7 +48,7 @@ RELEASES: Mapping[str, Release] = MappingProxyType(
     {
         "mardini-tiny": Release(
             about="the default: motion latents, windows of 9 frames",
-            digest="f577cfb2535078c3187e06ec7bf4d16a0c15e89e5f5f2461f298c803313fbaa5",
+            digest="59a736c20349ec7b1112dfcbd99e6914068ca6c26c99e971cc61c9890d70cda7",
         ),
     }
 )
