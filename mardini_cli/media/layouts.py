@@ -16,6 +16,7 @@ _SHARES = ((True, True), (False, True), (False, False))  # 4:2:0, 4:2:2, 4:4:4
 # FFmpeg offers these, but few players or none show what comes of them.
 _SHUNNED = {
     "hevc": ("yuva420p", "yuva420p10le"),
+    "vp9": ("yuva422p", "yuva444p"),  # libvpx names them, and opens none of them
 }
 
 _ONLY = {

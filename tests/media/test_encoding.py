@@ -177,6 +177,7 @@ def test_hevc_in_mp4_bears_the_mark_that_apple_wants(tmp_path: Path) -> None:
     [
         ("yuva420p", "a.webm", 0.04),
         ("yuva420p", "a.mkv", 0.04),
+        ("yuva444p", "a.webm", 0.04),
         ("yuva444p10le", "a.mov", 0.01),
         ("bgra", "a.mov", 0.01),
         ("bgra", "a.apng", 0.0),
