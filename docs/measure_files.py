@@ -31,12 +31,13 @@ from torch import Tensor, nn
 
 from mardini_cli import api, config, pipeline, weights
 from mardini_cli.errors import MardiniError
-from mardini_cli.events import Finished, Planned, Warned
+from mardini_cli.events import Finished, Warned
 from mardini_cli.media import planes
 from mardini_cli.media.colour import Colour
 from mardini_cli.media.encoders import EncodeSettings
 from mardini_cli.media.probe import ClipInfo, probe
 from mardini_cli.media.reader import Frame, read
+from mardini_cli.media.sequences import open_clip
 from mardini_cli.media.source import ClipSource
 from mardini_cli.media.timing import common_time_base
 from mardini_cli.media.writer import Writer
@@ -255,12 +256,12 @@ def _tried(path: Path, nano: Path, place: Path) -> tuple[str, str]:
     except MardiniError as error:
         return "-", f"refused: {str(error).replace(str(path.parent) + '/', '')}"
     told = [event.message for event in events if isinstance(event, Warned)]
-    planned = next(event for event in events if isinstance(event, Planned))
     made = next(event for event in events if isinstance(event, Finished))
     count = len(probe(made.output).times)
     assert count == made.frames
     kind = f"`{made.output.suffix}`, {probe(made.output).codec}, {probe(made.output).pixel_format}"
-    return f"{planned.given}, {count}", "; ".join((kind, *told))
+    seen = len(open_clip(path, request.input_fps).info.times)  # the plan counts repeats as given
+    return f"{seen}, {count}", "; ".join((kind, *told))
 
 
 if __name__ == "__main__":
