@@ -50,6 +50,13 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def has_avx512() -> bool:
+    """Whether this machine's processor has AVX-512, as torch sees it."""
+    import torch
+
+    return "AVX512" in torch.backends.cpu.get_cpu_capability()
+
+
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """Turn ``--dtype`` into the number type that the networks run in.
 

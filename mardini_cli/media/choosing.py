@@ -15,6 +15,7 @@ from typing import Any
 
 from av import VideoFrame
 
+from mardini_cli.device import has_avx512
 from mardini_cli.media import planes
 from mardini_cli.media.colour import FULL, LIMITED, Colour
 from mardini_cli.media.containers import FileKind, kind_of
@@ -137,6 +138,9 @@ def chosen(
     options = options_of(codec, settings, transparent=layout.alpha)
     if codec in REORDERING and not (kind.tick or is_even(times)):
         options["bf"] = "0"
+    if codec == "h264" and has_avx512():
+        # With AVX-512, x264's macroblock tree gives other bytes for the same frames every time.
+        options["x264-params"] = "asm=avx2"
     if codec == "prores":
         options["profile"] = "hq" if layout.halves[1] else "4444"
     for key, value in ((info.light and options_for(codec, info.light)) or {}).items():

@@ -311,3 +311,15 @@ def test_an_uneven_result_of_an_even_source_still_ends_on_time(tmp_path: Path) -
     out = probe(tmp_path / "a.mp4")
     assert list(out.times) == times
     assert out.end == info.end
+
+
+def test_the_same_frames_give_the_same_file(tmp_path: Path) -> None:
+    size = (320, 180)  # rows that are no multiple of x264's blocks, where AVX-512 is at fault
+    recipe = Recipe(size=size, times=even_times(45, Fraction(30)))
+    info = probe(make_clip(tmp_path / "in.mp4", recipe))
+    written = []
+    for number in range(3):
+        doubled(info, output := tmp_path / f"{number}.mp4")
+        written.append(output.read_bytes())
+
+    assert written[0] == written[1] == written[2]
