@@ -22,7 +22,7 @@ def train(config: Path, changes: Sequence[str] = ()) -> Generator[Event, None, N
     Raises:
         MardiniError: anything that the user can act on.
     """
-    from mardini_cli.training.stages import read_config
+    from mardini_cli.training.reading import read_config
 
     settings = read_config(config, changes)
 

@@ -5,23 +5,14 @@ Source: the paper warms planner and denoiser up apart and joins them (its 6.1); 
 sharp stage are ours (``docs/training-log.md``).
 """
 
-import dataclasses
-import difflib
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
-from mardini_cli.config import from_mapping
-from mardini_cli.errors import ConfigError, MissingFileError
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from mardini_cli.errors import ConfigError
 
 Kind = Literal["guided", "sharp", "vae", "planner", "denoiser", "joint"]
 Mix = tuple[tuple[str, float], ...]
-T = TypeVar("T", bound="DataclassInstance")
 
 TASKS = ("ends", "middle", "every-other", "extend", "animate", "random")
 """Both ends; ends and middle; every other slot; two neighbours at an end; one slot; any."""
@@ -145,156 +136,6 @@ class TrainConfig:
                 needed="short of at least 32, save of at least 1, no negative numbers",
                 do="change them",
             )
-
-
-def tiny_stages() -> tuple[StageConfig, ...]:
-    """Stages for where the config lists none: those of the default weights, a little longer."""
-    return (
-        StageConfig(name="guided", kind="guided", steps=5000),
-        StageConfig(
-            name="joint",
-            kind="joint",
-            steps=2500,
-            made=8,
-            rate=5e-4,
-            photos=0.4,
-            tasks=ANY_TASK,
-        ),
-        StageConfig(
-            name="sharp",
-            kind="sharp",
-            steps=3000,
-            rate=3e-4,
-            latents=(0.25, 0.15, 0.6),
-            signal=True,
-            contrast=1.0,
-            critic=True,
-        ),
-    )
-
-
-def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
-    """Read a TOML file, and apply ``key=value`` changes (TOML values) on top.
-
-    Raises:
-        MissingFileError: no such file.
-        ConfigError: not TOML, or a key that does not exist.
-    """
-    if not path.is_file():
-        raise MissingFileError(
-            f"{path} is no file", needed="a TOML file of settings", do="check the path"
-        )
-    values = _toml(_text(path), str(path))
-    for change in changes:
-        values |= _changed(change)
-    tables = values.pop("stages", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ConfigError(
-            f"{path}: stages is no list of tables", needed="[[stages]] tables", do="write them so"
-        )
-    config = _built(TrainConfig, values, str(path))
-    return replace(config, stages=tuple(map(_stage, tables)) or tiny_stages())
-
-
-def _stage(table: Mapping[str, Any]) -> StageConfig:
-    where = f"stage {table.get('name', '?')}"
-    values = dict(table)
-    mix = values.pop("tasks", dict(INTERPOLATION))
-    if not isinstance(mix, Mapping) or not all(_fits(share, 0.0) for share in mix.values()):
-        raise ConfigError(
-            f"{where}: tasks = {mix}", needed="a table of shares", do='try tasks = { "ends" = 1.0 }'
-        )
-    return replace(_built(StageConfig, values, where), tasks=tuple(mix.items()))
-
-
-def _built(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Build a config from TOML values, each of the type of its field."""
-    kinds = {each.name: each for each in dataclasses.fields(cls)}
-    tidy = dict(values)
-    for key, value in values.items():
-        if key not in kinds:
-            continue  # from_mapping names its neighbours
-        standard = kinds[key].default
-        example = standard if standard is not dataclasses.MISSING else _EXAMPLES.get(key, ())
-        if isinstance(value, str) and example == ():
-            tidy[key] = (value,)  # one folder needs no brackets
-        elif not _fits(value, example):
-            raise ConfigError(
-                f"{where}: {key} = {value!r}",
-                needed=_wanted(example),
-                do=f"write it like {key} = {_like(example)}",
-            )
-    return from_mapping(cls, tidy, where)
-
-
-_EXAMPLES: Mapping[str, Any] = {"name": "warm-up", "kind": "guided", "steps": 1000}
-"""Of the fields that have no default."""
-
-
-def _fits(value: object, example: object) -> bool:
-    if isinstance(value, bool) or isinstance(example, bool):
-        return isinstance(value, bool) and isinstance(example, bool)
-    if isinstance(example, float):
-        return isinstance(value, int | float)
-    if isinstance(example, tuple):
-        return (
-            isinstance(value, list | tuple)
-            and (not example or len(value) == len(example))
-            and all(_fits(part, example[0] if example else "") for part in value)
-        )
-    return isinstance(value, type(example))
-
-
-def _wanted(example: object) -> str:
-    if isinstance(example, tuple):
-        return f"a list of {len(example)} numbers" if example else "a list of folders"
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-    return words[type(example)]
-
-
-def _like(example: object) -> str:
-    if isinstance(example, tuple):
-        return str(list(example)) if example else '["clips"]'
-    if isinstance(example, bool):
-        return str(example).lower()
-    return f'"{example}"' if isinstance(example, str) else str(example)
-
-
-def _changed(change: str) -> dict[str, Any]:
-    """One ``key=value``: the value is TOML, or plain text."""
-    key, sign, value = (part.strip() for part in change.partition("="))
-    names = [each.name for each in dataclasses.fields(TrainConfig)]
-    if not sign or not value:
-        raise ConfigError(f"'{change}' changes nothing", needed="key=value", do="try seed=1")
-    if key not in names:
-        near = difflib.get_close_matches(key, names, n=2) or sorted(names)
-        raise ConfigError(
-            f"unknown key '{key}' in '{change}'",
-            needed=f"one of {len(names)} keys",
-            do=f"did you mean {' or '.join(near)}?",
-        )
-    try:
-        return {key: tomllib.loads(f"x = {value}")["x"]}
-    except tomllib.TOMLDecodeError:
-        return {key: value}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path} cannot be read ({error})", needed="a TOML file of settings", do="check it"
-        ) from error
-
-
-def _toml(text: str, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"{where} is not TOML ({error})", needed="key = value lines", do="mend it"
-        ) from error
 
 
 def _is_whole(shares: Sequence[float]) -> bool:

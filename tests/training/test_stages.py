@@ -7,12 +7,9 @@ import pytest
 
 from mardini_cli import config
 from mardini_cli.errors import ConfigError, MissingFileError
-from mardini_cli.training.stages import (
-    StageConfig,
-    TrainConfig,
-    read_config,
-    tiny_stages,
-)
+from mardini_cli.training.reading import read_config
+from mardini_cli.training.recipes import tiny_stages
+from mardini_cli.training.stages import StageConfig, TrainConfig
 
 ROOT = Path(__file__).parents[2]
 STAGE = '[[stages]]\nname = "a"\nkind = "guided"\nsteps = 3\n'
