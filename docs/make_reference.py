@@ -70,8 +70,9 @@ def helps() -> Iterator[tuple[tuple[str, ...], str]]:
     yield (), _help(())
     for name, command in root.commands.items():
         yield (name,), _help((name,))
-        for inner in getattr(command, "commands", {}):
-            yield (name, inner), _help((name, inner))
+        for word, inner in getattr(command, "commands", {}).items():
+            if not inner.hidden:  # one that its group's help stands for
+                yield (name, word), _help((name, word))
 
 
 @cache

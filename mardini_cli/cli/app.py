@@ -41,7 +41,7 @@ app.command()(fill)
 app.command()(verify)
 app.command()(probe)
 app.command()(evaluate)
-app.command()(train)
+app.add_typer(train)
 app.command()(doctor)
 app.add_typer(weights)
 

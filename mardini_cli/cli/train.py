@@ -4,9 +4,10 @@ Room: cli. Words to a config, events to the screen.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mardini_cli import api
 from mardini_cli.cli import options
@@ -21,7 +22,22 @@ ChangesArg = Annotated[
 ]
 
 
-def train(
+class _Training(TyperGroup):
+    """``mardini train CONFIG`` is ``mardini train run CONFIG``: the word may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # ctx: Typer's own affair
+        known = args and args[0] in self.commands
+        left: list[str] = super().parse_args(ctx, args if known else ["run", *args])
+        return left
+
+
+train = typer.Typer(
+    name="train", cls=_Training, help="Make weights from clips.", rich_markup_mode=None
+)
+
+
+@train.command(hidden=True)
+def run(
     config: ConfigArg,
     changes: ChangesArg = None,
     json: options.JsonOpt = False,
