@@ -80,18 +80,26 @@ def sample(
     return latents
 
 
-def guided_velocity(with_signal: Velocity, without_signal: Velocity, guidance: float) -> Velocity:
+def guided_velocity(
+    velocities: Callable[[Tensor, Tensor], Sequence[Tensor] | Tensor], guidance: float
+) -> Velocity:
     """Lean towards the signal: v = v0 + guidance * (v1 - v0).
 
-    ``guidance`` 1 is ``with_signal`` itself and 0 ``without_signal``; the other is not called.
+    Args:
+        velocities: (noisy, t) to v with the signal and v without; or to one of them alone, where
+            ``guidance`` is 1 or 0 and asks for no other (``needs``).
+        guidance: 1 is the signal's v itself.
     """
-    if guidance == 1:
-        return with_signal
-    if guidance == 0:
-        return without_signal
 
     def velocity(noisy: Tensor, t: Tensor) -> Tensor:
-        plain = without_signal(noisy, t)
-        return plain + guidance * (with_signal(noisy, t) - plain)
+        first, *others = velocities(noisy, t)
+        return others[0] + guidance * (first - others[0]) if others else first
 
     return velocity
+
+
+def needs(guidance: float) -> tuple[bool, ...]:
+    """Which networks' answers a guidance asks for: True with the signal, False without."""
+    if guidance == 1:
+        return (True,)
+    return (False,) if guidance == 0 else (True, False)

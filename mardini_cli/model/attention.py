@@ -39,6 +39,8 @@ Over = Literal["st", "t"]
 """All tokens of all frames, or the tokens at one place of all frames."""
 Identity = Literal["token", "frame"]
 """What a given frame's token attends to: itself (reading A) or its frame (reading B)."""
+KeysValues = tuple[Tensor, Tensor]
+"""Rotated keys, and values, ``... h d`` each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +325,7 @@ class QueryKeyValue(nn.Module):
         q = self.to_q(x).reshape(*x.shape[:-1], self.heads, self.channels)
         return rotary.rotate(self.norm_q(q)).to(dtype)
 
-    def keys_values(self, x: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
+    def keys_values(self, x: Tensor, rotary: Rotary) -> KeysValues:
         """Tokens ``* n c`` to rotated keys and values, each ``* n h d``."""
         shape = (*x.shape[:-1], 2, self.heads, self.channels)
         k, v = self.to_kv(x).reshape(shape).unbind(-3)
@@ -374,8 +376,12 @@ class IdentityAttention(QueryKeyValue):
 
     def forward(self, x: Tensor, places: Places) -> Tensor:
         """Attend over the frames of each window: ``(b f) n c`` to the same."""
+        return self.attend(x, self.keys_values(x, places.rotary), places)
+
+    def attend(self, x: Tensor, keys_values: KeysValues, places: Places) -> Tensor:
+        """Go on from ``keys_values``, ``(b f) n h d`` each: ``(b f) n c`` to the same."""
         made = places.made
-        k, v = self.keys_values(x, places.rotary)
+        k, v = keys_values
         out = v
         if self.identity == "frame" and self.over == "st":
             rows = made.given_rows
@@ -390,6 +396,27 @@ class IdentityAttention(QueryKeyValue):
             asked = ask(q, k, v, places)
             out = out.index_copy(0, made.rows, asked)
         return self.merge(out)
+
+    def ask(self, x: Tensor, rotary: Rotary, kept: KeysValues) -> Tensor:
+        """Let made frames ask one another, and given frames whose keys and values are kept.
+
+        Args:
+            x: tokens of made frames, ``b m n c``.
+            rotary: their angles, ``b m n 1 p``.
+            kept: of the given frames, ``b g n h d`` each.
+
+        Returns:
+            ``b m n c``: what ``forward`` gives these frames, within rounding.
+        """
+        own = self.keys_values(x, rotary)
+        q = self.queries(x, rotary, own[1].dtype)  # b m n h d
+        k, v = (torch.cat(pair, 1) for pair in zip(kept, own, strict=True))  # b f n h d
+        if self.over == "st":
+            dense = (y.flatten(1, 2) for y in (q, k, v))  # b (f n) h d
+            return self.merge(attention(*dense, backend=self.backend).reshape(q.shape))
+        places = (y.transpose(1, 2).flatten(0, 1) for y in (q, k, v))  # (b n) f h d
+        out = attention(*places, backend=self.backend).unflatten(0, (len(x), -1))
+        return self.merge(out.transpose(1, 2))  # b n m h d -> b m n h d
 
     def _over_all(self, q: Tensor, k: Tensor, v: Tensor, places: Places) -> Tensor:
         """Queries ``(all made) n h d`` ask every token of their window."""

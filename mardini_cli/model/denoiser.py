@@ -10,23 +10,19 @@ Dimension key
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mardini_cli.config import SCHEDULE_LENGTH, DenoiserConfig, ModelConfig
+from mardini_cli.config import SCHEDULE_LENGTH, ModelConfig
 from mardini_cli.errors import ShapeError
-from mardini_cli.model.attention import (
-    Identity,
-    IdentityAttention,
-    Places,
-    QueryKeyValue,
-    SpatialAttention,
-    attention,
-)
-from mardini_cli.model.layers import Mlp, RMSNorm, drop_ends, end_rows, spread_weights
+from mardini_cli.model.attention import KeysValues, Places
+from mardini_cli.model.blocks import DenoiserBlock, Heard, Kept, Scene, Step
+from mardini_cli.model.layers import RMSNorm, drop_ends, end_rows, modulated, spread_weights
 from mardini_cli.model.positions import Grid, Rotary, frame_rotary, window_rotary
 
 WAVES = 128
@@ -78,85 +74,21 @@ class TimeEmbedding(nn.Module):
         return embedded
 
 
-class CrossAttention(QueryKeyValue):
-    """Each token attends to the signal of its own frame."""
-
-    def forward(
-        self, x: Tensor, signal: Tensor, rotary: Rotary, signal_rotary: Rotary | None
-    ) -> Tensor:
-        """Read the signal.
-
-        Args:
-            x: tokens, ``(b f) n c``.
-            signal: ``(b f) l d``; or the null signal, ``d``, which needs no question: all its
-                keys and values are equal.
-            rotary: places of the tokens in the frame.
-            signal_rotary: places of the signal's tokens; None with the null signal.
-
-        Returns:
-            What to add to x: ``(b f) n c``, or ``c`` for the null signal.
-        """
-        if signal_rotary is None:
-            value: Tensor = self.to_out(self.to_kv(signal).chunk(2, dim=-1)[1])
-            return value
-        k, v = self.keys_values(signal, signal_rotary)
-        q = self.queries(x, rotary, v.dtype)
-        return self.merge(attention(q, k, v, backend=self.backend))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
-    """What every block reads besides its tokens; worked out once a pass."""
+class KeptWindows:
+    """What the denoiser keeps of a batch of windows over all sampling steps.
 
-    places: Places
+    Signals (the planner's, the null signal) are worked out side by side, as one larger batch.
+    """
+
+    blocks: tuple[Kept, ...]
+    signals: int
     rotary: Rotary
-    """Places of the tokens in the frame, for the signal: ``n 1 p``."""
-    signal: Tensor
-    """``(b f) l d``, or the null signal ``d``."""
-    signal_rotary: Rotary | None
-    """``l 1 p``; None with the null signal."""
-    time: Tensor
-    """Embedded diffusion time of every frame, through its SiLU: ``(b f) 1 c``."""
-    time_and_signal: Tensor
-    """The same with the pooled signal: ``(b f) 1 c``."""
-
-
-class DenoiserBlock(nn.Module):
-    """Modulated spatial attention, attention over frames, signal, modulated MLP."""
-
-    def __init__(self, config: DenoiserConfig, identity: Identity, signal_width: int) -> None:
-        super().__init__()
-        width, heads = config.width, config.heads
-        self.norm_spatial = RMSNorm(width)
-        self.modulate_spatial = nn.Linear(width, 3 * width)
-        self.spatial = SpatialAttention(width, heads)
-        self.norm_across = RMSNorm(width)
-        self.across = IdentityAttention(width, heads, config.attention, identity)
-        self.norm_cross = RMSNorm(width)
-        self.cross = CrossAttention(width, heads, signal_width)
-        self.norm_mlp = RMSNorm(width)
-        self.modulate_mlp = nn.Linear(width, 3 * width)
-        self.mlp = Mlp(width, config.mlp)
-
-    def forward(self, x: Tensor, scene: Scene) -> Tensor:
-        """Map ``(b f) n c`` to the same."""
-        shift, scale, gate = self.modulate_spatial(scene.time).chunk(3, dim=-1)  # (b f) 1 c
-        y = self.norm_spatial(x) * (1 + scale) + shift
-        x = x + gate * self.spatial(y, scene.places.rotary)
-        x = x + self.across(self.norm_across(x), scene.places)
-        x = x + self.cross(self.norm_cross(x), scene.signal, scene.rotary, scene.signal_rotary)
-        shift, scale, gate = self.modulate_mlp(scene.time_and_signal).chunk(3, dim=-1)
-        y = self.norm_mlp(x) * (1 + scale) + shift
-        out: Tensor = x + gate * self.mlp(y)
-        return out
-
-    def start_as_identity(self) -> None:
-        """Set every gate, and every sum that has none, to zero (adaLN-Zero)."""
-        for layer in (self.modulate_spatial, self.modulate_mlp):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        for layer in (self.across.to_out, self.cross.to_out):
-            nn.init.zeros_(layer.weight)
+    """Angles of the made frames' tokens, ``(signals b) m n 1 p``."""
+    frame_rotary: Rotary
+    pooled: Tensor
+    """Pooled signal of every made frame, ``(signals b m) 1 c``."""
+    grid: Grid
 
 
 class Denoiser(nn.Module):
@@ -238,10 +170,104 @@ class Denoiser(nn.Module):
         if self.next_token is not None:
             x = drop_ends(x, grid)
         made = places.made
-        shift, scale = self.modulate(scene.time.index_select(0, made.rows)).chunk(2, dim=-1)
-        x = self.norm(x.index_select(0, made.rows)) * (1 + scale) + shift
-        v: Tensor = made.pad(self.out(x)).reshape(*noisy.shape[:3], -1)  # b m n (p p c)
+        out = self._leave(x.index_select(0, made.rows), scene.time.index_select(0, made.rows))
+        v: Tensor = made.pad(out).reshape(*noisy.shape[:3], -1)  # b m n (p p c)
         return v
+
+    def keep(
+        self,
+        reference: Tensor,
+        mask: Tensor,
+        times: Tensor,
+        grid: Grid,
+        signals: Sequence[Tensor | None],
+        signal_grid: Grid,
+    ) -> KeptWindows:
+        """Work out once what the sampling steps of a batch of windows have in common.
+
+        Args:
+            reference: given frames, ``b f n c'``.
+            mask: ``b f`` bool; every window makes as many.
+            times: ``b f``, real-valued positions.
+            grid: where the n tokens lie.
+            signals: each ``b f l d``, or None for the null signal.
+            signal_grid: where the l tokens lie.
+
+        Raises:
+            ShapeError: windows that make unequally many frames.
+        """
+        rotary = window_rotary(self.positions, self.head_channels, grid, times)
+        made = Places.of(mask, rotary).made
+        if made.padded_rows is not None:
+            raise ShapeError(
+                f"windows that make {sorted(set(made.counts))} frames",
+                needed="as many in every window",
+                do="batch windows that are alike",
+            )
+        nobody = mask.new_zeros(made.windows, mask.shape[1] - made.most)
+        given = Places.of(nobody, rotary.select(made.given_rows))
+        x = self._given(reference.flatten(0, 1).index_select(0, made.given_rows), grid)
+        no_time = x.new_zeros(made.windows)
+        kept, pooled = list[tuple[KeysValues, Heard]](), list[Tensor]()
+        for signal in signals:
+            heard = None if signal is None else signal.flatten(0, 1)
+            own = None if heard is None else heard.index_select(0, made.given_rows)
+            own = None if own is None else own.unflatten(0, (made.windows, -1))
+            scene = self._scene(given, no_time, nobody, grid, own, signal_grid, None)
+            theirs = self.null_signal if heard is None else heard.index_select(0, made.rows)
+            kept += self._kept(x, scene, theirs)
+            pooled.append(self._pooled(theirs).expand(len(made.rows), 1, -1))
+        blocks = (kept[index :: len(self.blocks)] for index in range(len(self.blocks)))
+        repeated = rotary.select(made.rows.repeat(len(signals)))
+        return KeptWindows(
+            blocks=tuple(_joined(block, made.windows) for block in blocks),
+            signals=len(signals),
+            rotary=repeated.by_windows(made.windows * len(signals)),
+            frame_rotary=scene.rotary,
+            pooled=torch.cat(pooled),
+            grid=grid,
+        )
+
+    def step(self, noisy: Tensor, t: Tensor, kept: KeptWindows) -> Tensor:
+        """Predict v of the made frames: what ``forward`` says, within rounding.
+
+        Args:
+            noisy: what is read at made slots, ``b m n c``.
+            t: ``b``, diffusion time.
+            kept: of the same windows.
+
+        Returns:
+            v for each signal, ``s b m n (p p c)``.
+        """
+        x = self.embed_noisy(noisy)  # b m n c
+        if self.next_token is not None:
+            x = end_rows(x, self.next_token, kept.grid)
+        time = self.time(t).repeat_interleave(noisy.shape[1], 0).repeat(kept.signals, 1)[:, None]
+        step = Step(kept.rotary, kept.frame_rotary, F.silu(time), F.silu(time + kept.pooled))
+        x = x.repeat(kept.signals, 1, 1, 1)  # (s b) m n c
+        for block, held in zip(self._blocks(), kept.blocks, strict=True):
+            x = block.made(x, held, step)
+        if self.next_token is not None:
+            x = drop_ends(x, kept.grid)
+        v: Tensor = self._leave(x.flatten(0, 1), step.time)
+        return v.reshape(kept.signals, *noisy.shape[:3], -1)
+
+    def _kept(self, x: Tensor, scene: Scene, signal: Tensor) -> list[tuple[KeysValues, Heard]]:
+        """Send given frames through all blocks; what each block keeps of one signal."""
+        kept = list[tuple[KeysValues, Heard]]()
+        for block in self._blocks():
+            x, keys_values = block.reference(x, scene)
+            kept.append((keys_values, block.cross.hear(signal, scene.signal_rotary)))
+        return kept
+
+    def _blocks(self) -> list[DenoiserBlock]:
+        return cast("list[DenoiserBlock]", list(self.blocks))
+
+    def _leave(self, x: Tensor, time: Tensor) -> Tensor:
+        """Made frames' tokens ``p n c`` to v, ``p n (p p c)``."""
+        shift, scale = self.modulate(time).chunk(2, dim=-1)
+        out: Tensor = self.out(modulated(self.norm(x), shift, scale))
+        return out
 
     def _check(
         self,
@@ -271,10 +297,16 @@ class Denoiser(nn.Module):
         """Put noisy and given tokens in their slots: ``(b f) n c``."""
         made = places.made
         from_noisy = self.embed_noisy(made.unpad(noisy.flatten(0, 1)))
-        embed = self.embed_reference or self.embed_noisy
-        from_given = embed(reference.flatten(0, 1).index_select(0, made.given_rows))
+        if self.next_token is not None:
+            from_noisy = end_rows(from_noisy, self.next_token, grid)
+        from_given = self._given(reference.flatten(0, 1).index_select(0, made.given_rows), grid)
         x = from_noisy.new_empty(reference.shape[0] * reference.shape[1], *from_noisy.shape[1:])
-        x = x.index_copy(0, made.rows, from_noisy).index_copy(0, made.given_rows, from_given)
+        out: Tensor = x.index_copy(0, made.rows, from_noisy)
+        return out.index_copy(0, made.given_rows, from_given)
+
+    def _given(self, reference: Tensor, grid: Grid) -> Tensor:
+        """Embed given frames alone, ``p n c'``: ``p n c``."""
+        x: Tensor = (self.embed_reference or self.embed_noisy)(reference)
         return x if self.next_token is None else end_rows(x, self.next_token, grid)
 
     def _scene(
@@ -293,19 +325,27 @@ class Denoiser(nn.Module):
             if drop is not None:
                 dropped = drop.repeat_interleave(mask.shape[1])[:, None, None]
                 signal = torch.where(dropped, self.null_signal.to(signal.dtype), signal)
-            pooled = self.pooled_signal(signal.mean(1, keepdim=True))
-        else:
-            pooled = self.pooled_signal(self.null_signal)
+        signal = self.null_signal if signal is None else signal
+        pooled = self._pooled(signal)
         device, channels = mask.device, self.head_channels
         ends = self.next_token is not None
         return Scene(
             places=places,
             rotary=frame_rotary(channels, grid, device, ends=ends),
-            signal=self.null_signal if signal is None else signal,
-            signal_rotary=None if signal is None else frame_rotary(channels, signal_grid, device),
+            signal=signal,
+            signal_rotary=None
+            if signal.dim() == 1
+            else frame_rotary(channels, signal_grid, device),
             time=F.silu(time),
             time_and_signal=F.silu(time + pooled),
         )
+
+    def _pooled(self, signal: Tensor) -> Tensor:
+        """Pool signals ``p l d`` to ``p 1 c``; the null signal ``d`` to ``c``."""
+        pooled: Tensor = self.pooled_signal(
+            signal if signal.dim() == 1 else signal.mean(1, keepdim=True)
+        )
+        return pooled
 
     def _initialise(self) -> None:
         spread_weights(self)
@@ -318,3 +358,12 @@ class Denoiser(nn.Module):
         for layer in (self.modulate, self.out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+
+def _joined(parts: Sequence[tuple[KeysValues, Heard]], windows: int) -> Kept:
+    """Put what one block keeps of several signals into one batch."""
+    keys, values = (
+        torch.cat([keys_values[i].unflatten(0, (windows, -1)) for keys_values, _ in parts])
+        for i in (0, 1)
+    )
+    return Kept((keys, values), tuple(heard for _, heard in parts))

@@ -56,6 +56,11 @@ class Mlp(nn.Module):
         return mapped
 
 
+def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Scale and shift normed tokens ``... n c`` by ``... 1 c`` each, in one pass over them."""
+    return torch.addcmul(shift, x, 1 + scale)
+
+
 def end_rows(x: Tensor, end: Tensor, grid: Grid) -> Tensor:
     """Put the learned [NEXT] token after each row: ``* (rows cols) c`` to ``* (rows cols+1) c``."""
     rows = x.reshape(*x.shape[:-2], grid.rows, grid.cols, x.shape[-1])

@@ -8,21 +8,37 @@ Source: the paper's Figure 2; the four verbs are one window's life:
     v      = model.velocity(noisy, t, given, signal)   once a sampling step
     frames = model.decode(latent, level, given, signal)
 
+A sampler spares what does not change from step to step: ``kept = model.keep(given, [signal])``
+once a window, then ``[v] = model.velocities(noisy, t, kept)``.
+
 Dimension key
     b  windows     f  slots     g  given     m  made (g + m = f)     n  tokens     d  width
     c  channels    h, w  pixels, or latent rows and columns
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from mardini_cli.config import ModelConfig
 from mardini_cli.errors import ShapeError
 from mardini_cli.model.autoencoder import Autoencoder, Given
-from mardini_cli.model.denoiser import Denoiser, unpatchify
+from mardini_cli.model.denoiser import Denoiser, KeptWindows, unpatchify
 from mardini_cli.model.guided import Guided
 from mardini_cli.model.planner import Planner
-from mardini_cli.model.tiles import blended, boxes
+from mardini_cli.model.positions import Grid
+from mardini_cli.model.tiles import Box, blended, boxes
 from mardini_cli.model.vae import Vae
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptTile:
+    """What sampling keeps of a batch of windows, seen through a tile."""
+
+    box: Box
+    given: Given
+    windows: KeptWindows
 
 
 class MarDini(nn.Module):
@@ -104,6 +120,60 @@ class MarDini(nn.Module):
             given.planner_grid,
             drop,
         )
+        return self._latent(tokens, given)
+
+    def keep(
+        self, given: Given, signals: Sequence[Tensor | None], tile: int | None = None
+    ) -> tuple[KeptTile, ...]:
+        """Work out once what all sampling steps of these windows have in common.
+
+        Args:
+            given: what ``look`` found.
+            signals: what ``plan`` said, or None for the null signal; several run as one batch.
+            tile: see ``velocity``.
+
+        Returns:
+            What the denoiser keeps, tile by tile.
+        """
+        cuts = ((box, given.cut(box)) for box in boxes(given.token_grid, tile))
+        return tuple(
+            KeptTile(
+                box,
+                cut,
+                self.denoiser.keep(
+                    cut.reference_tokens,
+                    cut.mask,
+                    cut.times,
+                    cut.token_grid,
+                    signals,
+                    cut.planner_grid,
+                ),
+            )
+            for box, cut in cuts
+        )
+
+    def velocities(self, noisy: Tensor, t: Tensor, kept: Sequence[KeptTile]) -> Tensor:
+        """Tell v for each signal that is kept: what ``velocity`` says, within rounding.
+
+        Args:
+            noisy: ``b m c h w``, noised normalised latents.
+            t: ``b``, diffusion time of the made frames.
+            kept: what ``keep`` found of these windows.
+
+        Returns:
+            ``s b m c h w``, in the order of the signals.
+        """
+        patch = self.config.denoiser.patch
+        parts = ((tile.box, self._velocities(noisy, t, tile)) for tile in kept)
+        _, rows, cols = noisy.shape[-3:]
+        return blended(parts, Grid(rows // patch, cols // patch), patch)
+
+    def _velocities(self, noisy: Tensor, t: Tensor, tile: KeptTile) -> Tensor:
+        own = tile.box.of(noisy, self.config.denoiser.patch)
+        tokens = self.autoencoder.noisy_tokens(own, tile.given)
+        return self._latent(self.denoiser.step(tokens, t, tile.windows), tile.given)
+
+    def _latent(self, tokens: Tensor, given: Given) -> Tensor:
         _, rows, cols = given.latent_shape
         patch = self.config.denoiser.patch
         return unpatchify(tokens, patch, rows // patch, cols // patch)

@@ -72,6 +72,14 @@ class Rotary:
             (first * self.cos - second * self.sin, second * self.cos + first * self.sin), dim=-1
         )
 
+    def flat(self) -> "Rotary":
+        """Join the first two dimensions."""
+        return Rotary(self.cos.flatten(0, 1), self.sin.flatten(0, 1))
+
+    def by_windows(self, windows: int) -> "Rotary":
+        """Undo ``flat``."""
+        return Rotary(*(part.unflatten(0, (windows, -1)) for part in (self.cos, self.sin)))
+
     def select(self, rows: Tensor) -> "Rotary":
         """Take the frames at ``rows`` of the first dimension."""
         return Rotary(self.cos.index_select(0, rows), self.sin.index_select(0, rows))

@@ -7,15 +7,16 @@ Dimension key
     h, w  pixels, or latent rows and columns
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mardini_cli.config import SamplerConfig
-from mardini_cli.diffusion.sampler import guided_velocity, noise_for, sample
+from mardini_cli.diffusion.sampler import guided_velocity, needs, noise_for, sample
 from mardini_cli.errors import MadeFrameError
 from mardini_cli.media.probe import ClipInfo
 from mardini_cli.model.autoencoder import Given
@@ -75,14 +76,13 @@ def paint(
     if not sampler.steps:
         return model.decode(None, None, given, signal, tile)
 
-    def velocity(heard: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
-        return lambda noisy, t: model.velocity(noisy, t, given, heard, tile=tile)
-
+    heard = [signal if with_signal else None for with_signal in needs(sampler.guidance)]
+    kept = model.keep(given, heard, tile)
     shape = given.latent_shape
     noise = torch.stack(
         [torch.stack([noise_for(sampler.seed, slot, shape) for slot in row]) for row in slots]
     ).to(signal.device)  # b m c h w
-    guided = guided_velocity(velocity(signal), velocity(None), sampler.guidance)
+    guided = guided_velocity(partial(model.velocities, kept=kept), sampler.guidance)
     latent = sample(guided, noise, sampler.steps)
     return model.decode(latent, torch.zeros(len(slots), device=signal.device), given, signal, tile)
 
