@@ -97,6 +97,18 @@ class Trained:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Paused:
+    """A training run saved its state and ended before its time, because it was asked to."""
+
+    output: Path
+    """The folder of the run; the same command goes on from it."""
+    stage: str
+    step: int
+    """Steps of that stage that are done."""
+    elapsed: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
     """A picture, film or list for eyes stands beside the result."""
 
@@ -281,6 +293,7 @@ Event = (
     | Finished
     | Measured
     | Trained
+    | Paused
     | Located
     | Fetched
     | Intact

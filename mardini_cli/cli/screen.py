@@ -28,6 +28,7 @@ from mardini_cli.events import (
     Joined,
     Located,
     Measured,
+    Paused,
     Planned,
     Probed,
     Progress,
@@ -115,6 +116,10 @@ class Screen:
             case Trained():
                 if not self.quiet:
                     self._write(self.err, trained_line(event))
+                self._write_path(event.output)
+            case Paused():
+                if not self.quiet:
+                    self._write(self.err, paused_line(event))
                 self._write_path(event.output)
             case Fetched():
                 if not self.quiet:
@@ -221,6 +226,14 @@ def measured_line(result: Measured) -> str:
 def trained_line(result: Trained) -> str:
     """What was trained, for eyes."""
     return f"trained {result.steps} steps in {result.elapsed:.1f} s"
+
+
+def paused_line(result: Paused) -> str:
+    """Where a run stands that was asked to end."""
+    return (
+        f"asked to end: saved step {result.step} of stage {result.stage} after "
+        f"{result.elapsed:.1f} s; the same command goes on from there"
+    )
 
 
 def fetched_line(result: Fetched) -> str:

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from mardini_cli.model.positions import Grid
@@ -120,5 +121,8 @@ class Autoencoder(nn.Module, ABC):
     def watch(self, latent: Tensor, pace: float = 0.01) -> None:
         """Move the stored statistics towards those of ``latent`` (training only)."""
         over = (0, 1, 3, 4)
-        self.mean.lerp_(latent.float().mean(over, keepdim=True), pace)
-        self.std.lerp_(latent.float().std(over, keepdim=True), pace)
+        for kept, found in (
+            (self.mean, latent.float().mean(over, keepdim=True)),
+            (self.std, latent.float().std(over, keepdim=True)),
+        ):
+            kept.lerp_(torch.where(found.isfinite(), found, kept), pace)  # one NaN would stay

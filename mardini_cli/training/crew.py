@@ -22,11 +22,22 @@ class Crew:
     rank: int = 0
     world: int = 1
 
+    def share(self, part: tuple[int, int]) -> tuple[int, int]:
+        """First window of a part of this process's, and how far the next one is.
+
+        Args:
+            part: its number, and how many there are.
+        """
+        number, parts = part
+        return self.rank * parts + number, self.world * parts
+
     def meet(self, parameters: list[nn.Parameter]) -> None:
         """Average gradients over the processes."""
         if self.world == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
+        if not gradients:
+            return
         joined = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(joined)
         parts = joined.div_(self.world).split([gradient.numel() for gradient in gradients])
@@ -72,27 +83,33 @@ def leave() -> None:
 
 
 class Chance:
-    """Draws for the windows of this process, as if one process drew for all of them."""
+    """Draws for the windows of this process, as if one process drew for all of them.
 
-    def __init__(self, seed: int, device: torch.device, crew: Crew) -> None:
-        self.rng, self.crew = torch.Generator(device).manual_seed(seed), crew
+    A step may be worked through in parts; each part draws its own share, and the same as without.
+    """
+
+    def __init__(
+        self, seed: int, device: torch.device, crew: Crew, part: tuple[int, int] = (0, 1)
+    ) -> None:
+        self.rng, self.crew, self.parts = torch.Generator(device).manual_seed(seed), crew, part[1]
+        self.first, self.every = crew.share(part)
 
     def normal(self, like: Tensor) -> Tensor:
         """Unit normal of that shape, ``b ...``."""
-        shape = (len(like) * self.crew.world, *like.shape[1:])
+        shape = (len(like) * self.every, *like.shape[1:])
         return self._mine(torch.randn(shape, generator=self.rng, device=self.rng.device))
 
     def uniform(self, b: int) -> Tensor:
         """``b`` numbers in [0, 1)."""
-        count = b * self.crew.world
+        count = b * self.every
         return self._mine(torch.rand(count, generator=self.rng, device=self.rng.device))
 
     def integers(self, b: int, low: int, high: int) -> Tensor:
         """``b`` whole numbers from ``low`` to below ``high``."""
-        shape = (b * self.crew.world,)
+        shape = (b * self.every,)
         return self._mine(
             torch.randint(low, high, shape, generator=self.rng, device=self.rng.device)
         )
 
     def _mine(self, drawn: Tensor) -> Tensor:
-        return drawn[self.crew.rank :: self.crew.world]
+        return drawn[self.first :: self.every]

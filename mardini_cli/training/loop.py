@@ -6,32 +6,40 @@ checkpoint stands. One process, or several under torchrun.
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mardini_cli import weights
-from mardini_cli.config import ModelConfig, preset
 from mardini_cli.device import choose_device
-from mardini_cli.errors import ConfigError, MadeFrameError, UnwritableError, WeightsError
-from mardini_cli.events import Event, Progress, Trained, Warned
-from mardini_cli.model.mardini import MarDini
+from mardini_cli.errors import ConfigError
+from mardini_cli.events import Event, Paused, Progress, Trained, Warned
 from mardini_cli.training import checkpoint, clips, crew, synthetic
 from mardini_cli.training.batches import Batch, Batches, seed_of
 from mardini_cli.training.movers import Movers
-from mardini_cli.training.objectives import KINDS, Objective, Step
+from mardini_cli.training.objectives import KINDS
 from mardini_cli.training.stages import StageConfig, TrainConfig
+from mardini_cli.training.starting import (
+    check_stage,
+    claim,
+    device_name,
+    make_folder,
+    start,
+    swap_attention,
+)
+from mardini_cli.training.stepping import Stepper, autocast
+from mardini_cli.training.stopping import Stop, listening
 
 WEIGHTS = "weights"
 """Folder of the finished weights, in the folder of the run."""
 _TELL = 50  # steps between lines of the log
 _LOOKS, _LOOK_WINDOWS = 8, 12  # held-out batches, and windows in each
+_AGREE = 10  # steps between questions whether any process was asked to end
 _FLOOR = 0.02  # of the highest learning rate, where a stage ends
 
 
@@ -41,6 +49,18 @@ class Data:
 
     clips: list[clips.Clip]
     photos: list[synthetic.Picture]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A held-out batch of one task."""
+
+    task: str
+    share: float
+    """Its weight in the mean over all tasks."""
+    of_task: int
+    """Batches of this task."""
+    batch: Batch
 
 
 class Clock:
@@ -68,16 +88,17 @@ class Run:
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.crew = crew.join()
-        self.device = choose_device(_device_name(config.device, self.crew.world))
-        _claim(self.device)
+        self.device = choose_device(device_name(config.device, self.crew.world))
+        claim(self.device)
         self.folder = Path(config.out)
-        _make_folder(self.folder)
+        make_folder(self.folder)
         torch.manual_seed(seed_of(config.seed, "weights", 0))
         torch.backends.cudnn.benchmark = True  # shapes are few and come back
-        self.model = _start(config, self.device)
+        self.model = start(config, self.device)
         for stage in config.stages:
-            _check_stage(stage, self.model.config, self.crew.world)
+            check_stage(stage, self.model.config, self.crew.world)
         self.started, self.steps = time.perf_counter(), 0
+        self.stop, self.paused = Stop(), False
 
     def events(self) -> Iterator[Event]:
         """Train every stage, and save the weights at the end; the first process alone tells."""
@@ -95,18 +116,21 @@ class Run:
             yield Warned(
                 code="skipped-files", message=f"left out, do not decode: {', '.join(skipped)}"
             )
-        for index, stage in enumerate(self.config.stages):
-            if index >= place.stage:
-                here = place if index == place.stage else replace(place, step=0, seconds=0.0)
-                yield from self._stage(replace(here, stage=index), stage, state, data)
-                state = {}
+        with listening() as self.stop:
+            for index, stage in enumerate(self.config.stages):
+                if index >= place.stage:
+                    here = place if index == place.stage else replace(place, step=0, seconds=0.0)
+                    yield from self._stage(replace(here, stage=index), stage, state, data)
+                    state = {}
+                if self.paused:
+                    return
         if self.crew.rank == 0:
             facts = {"stages": [stage.name for stage in self.config.stages]}
             weights.save(self.model, self.folder / WEIGHTS, facts=facts)
         yield Trained(
             output=self.folder / WEIGHTS,
             steps=self.steps,
-            elapsed=time.perf_counter() - self.started,
+            elapsed=self._elapsed(),
         )
 
     def _resumed(self) -> tuple[checkpoint.Place, dict[str, Tensor]]:
@@ -115,14 +139,15 @@ class Run:
         Raises:
             ConfigError: the folder holds another run.
         """
-        sizes = json.loads(json.dumps(self.model.config.to_dict()))
         stages = tuple(stage.name for stage in self.config.stages)
-        fresh = checkpoint.Place(model=sizes, stages=stages)
         found = checkpoint.load(self.folder, self.device)
         if found is None:
-            return fresh, {}
+            return checkpoint.Place(model=self._sizes(), stages=stages), {}
         place, state = found
         begun = place.stage + (place.step > 0)
+        for stage in self.config.stages[:begun]:
+            swap_attention(self.model, stage)
+        sizes = self._sizes()
         if place.model != sizes or place.stages[:begun] != stages[:begun]:
             raise ConfigError(
                 f"{self.folder} holds a run of {place.model.get('preset')} through stages "
@@ -132,6 +157,11 @@ class Run:
             )
         self.model.load_state_dict(checkpoint.part_of(state, "model"))
         return replace(place, stages=stages), state if place.step else {}
+
+    def _sizes(self) -> dict[str, Any]:
+        """The model's sizes as a file tells them."""
+        sizes: dict[str, Any] = json.loads(json.dumps(self.model.config.to_dict()))
+        return sizes
 
     def _load(self) -> tuple[Data, list[str]]:
         store, skipped = clips.load([Path(p) for p in self.config.data], self.config.short)
@@ -145,40 +175,55 @@ class Run:
     ) -> Iterator[Event]:
         # Whatever is new in a stage starts alike, with a stop before it or without.
         torch.manual_seed(seed_of(self.config.seed, stage.name, 0))
+        swap_attention(self.model, stage)
+        place = replace(place, model=self._sizes())
         objective = KINDS[stage.kind](self.model, stage)
         objective.train()
-        movers = Movers(objective, stage)
+        stepper = Stepper(
+            objective, Movers(objective, stage), self.crew, self.config.seed, self.config.spike
+        )
         if state:
             for name, module in objective.named_children():
                 module.load_state_dict(checkpoint.part_of(state, name))
-            movers.restore(state)
+            stepper.restore(state)
         train, held = self._data(stage, data)
-        clock, sound = Clock(stage, place.seconds), torch.ones((), device=self.device)
+        clock = Clock(stage, place.seconds)
         batches = train.run(place.step, self.config.workers, self.device)
         for step, batch in enumerate(batches, place.step):
             behind = clock.behind(step)
             behind = self.crew.agree(behind, self.device) if stage.minutes else behind
-            parts = self._step(objective, movers, batch, (step, behind))
-            movers.average.update(step, behind)
+            stepper(batch, step, behind, _rate(stage, step, behind))
             self.steps += 1
-            sound = sound * torch.stack(list(parts.values())).isfinite().all()
             done, last = step + 1, step + 1 == stage.steps or behind >= 1
-            if done % _TELL == 0 or done % self.config.save == 0 or last:
-                self._check(sound, stage, done, parts)
-            if done % _TELL == 0 or last:
-                yield self._log(stage, done, parts, last)
+            here = replace(place, step=done, seconds=clock.seconds)
+            stop, save = self._asked(done) and not last, done % self.config.save == 0
+            if done % _TELL == 0 or save or last or stop:
+                yield from self._look(stepper, done, last)
             if self.crew.rank == 0 and (done % stage.validate == 0 or last):
-                self._validate(objective, movers, held, done)
+                self._validate(stepper, held, (done, behind))
             if last:
                 break
-            if done % self.config.save == 0:
-                here = replace(place, step=done, seconds=clock.seconds)
-                self._save(here, dict(objective.named_children()), movers.tensors())
-        movers.average.swap()
+            if save or stop:
+                self._save(here, dict(objective.named_children()), stepper.tensors())
+            if stop:
+                self.paused = True
+                yield Paused(
+                    output=self.folder, stage=stage.name, step=done, elapsed=self._elapsed()
+                )
+                return
+        stepper.movers.average.swap()
         ended = replace(place, stage=place.stage + 1, step=0, seconds=0.0)
         self._save(ended, {"model": self.model}, {})
 
-    def _data(self, stage: StageConfig, data: Data) -> tuple[Batches, list[Batch]]:
+    def _asked(self, done: int) -> bool:
+        """Whether the run shall end here; several processes agree on it now and then."""
+        if self.crew.world == 1:
+            return self.stop.asked
+        if done % _AGREE:
+            return False
+        return bool(self.crew.agree(float(self.stop.asked), self.device))
+
+    def _data(self, stage: StageConfig, data: Data) -> tuple[Batches, list[Look]]:
         """Batches to train on, and the held-out ones, on the device."""
         sources = clips.usable(data.clips, stage.slots, stage.side)
         every = self.config.held_out
@@ -189,84 +234,68 @@ class Run:
         train = Batches(
             (clips.ClipWindows(rest, stage.slots, stage.side), made), stage, self.config.seed
         )
-        if self.crew.rank:
-            return train, []
-        look = replace(stage, steps=_LOOKS, batch=min(stage.batch, _LOOK_WINDOWS), photos=0.0)
+        return train, [] if self.crew.rank else self._looks(stage, held)
+
+    def _looks(self, stage: StageConfig, held: list[clips.Source]) -> list[Look]:
+        """Held-out batches of every task of a stage, on the device."""
+        tasks = [(task, share) for task, share in stage.tasks if share]
+        count = math.ceil(_LOOKS / len(tasks))
+        look = replace(stage, steps=count, batch=min(stage.batch, _LOOK_WINDOWS), photos=0.0)
         source = clips.ClipWindows(held, stage.slots, stage.side)
-        looks = Batches((source, None), look, self.config.seed + 1)
-        workers = min(self.config.workers, _LOOKS)
-        return train, [batch.to(self.device) for batch in looks.run(0, workers, self.device)]
+        workers = min(self.config.workers, count)
+        return [
+            Look(task, share / count, count, batch.to(self.device))
+            for task, share in tasks
+            for batch in Batches(
+                (source, None), replace(look, tasks=((task, 1.0),)), self.config.seed + 1
+            ).run(0, workers, self.device)
+        ]
 
-    def _step(
-        self, objective: Objective, movers: Movers, batch: Batch, at: tuple[int, float]
-    ) -> dict[str, Tensor]:
-        (step, behind), stage = at, objective.stage
-        movers.set_rate(_rate(stage, step, behind))
-        chance = crew.Chance(
-            seed_of(self.config.seed + 2, stage.name, step), self.device, self.crew
-        )
-        mine = batch.share(self.crew.rank, self.crew.world).to(self.device)
-        movers.optimiser.zero_grad(set_to_none=True)
-        with self._autocast():
-            asked = objective.ask(Step(mine, chance, behind))
-        if self.device.type == "cpu":  # torch's backward of grid_sample dies there of NaN flow
-            self._check(asked.total.isfinite(), stage, step + 1, asked.parts)
-        asked.total.backward()
-        if movers.rival is not None and asked.rival is not None:
-            movers.rival.zero_grad(set_to_none=True)
-            asked.rival.backward()
-            self.crew.meet(movers.rivals)
-            movers.rival.step()
-        self.crew.meet(movers.parameters)
-        size = nn.utils.clip_grad_norm_(movers.parameters, 1.0)
-        movers.optimiser.step()
-        parts = {name: value.detach() for name, value in asked.parts.items()}
-        return {**parts, "total": asked.total.detach(), "gradient": size}
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self.device.type == "cuda":
-            return torch.autocast("cuda", torch.bfloat16)
-        return nullcontext()
-
-    def _check(
-        self, sound: Tensor, stage: StageConfig, done: int, parts: Mapping[str, Tensor]
-    ) -> None:
-        """Stop before weights that a loss has spoilt are saved; asked seldom, since it waits.
-
-        Raises:
-            MadeFrameError: a loss or the gradient was not finite since the last look.
-        """
-        if not bool(sound):
-            figures = {name: float(value.detach()) for name, value in parts.items()}
-            raise MadeFrameError(
-                f"stage {stage.name}, by step {done}: {figures}",
-                needed="finite losses",
-                do="lower the learning rate and start again; the last checkpoint stands",
+    def _look(self, stepper: Stepper, done: int, last: bool) -> Iterator[Event]:
+        """See how the steps since the last look went, and tell."""
+        stage, skipped = stepper.stage, stepper.check(done)
+        if skipped:
+            yield Warned(
+                code="skipped-steps",
+                message=f"stage {stage.name}, by step {done}: {skipped} steps moved nothing, their "
+                "losses were no numbers or their gradients far too long",
             )
+        if done % _TELL == 0 or last:
+            figures = {name: round(float(x), 6) for name, x in stepper.figures.items()}
+            told = {"seconds": round(self._elapsed(), 2), **figures}
+            if skipped:
+                told["skipped"] = skipped
+            self._write({"stage": stage.name, "step": done, **told})
+            yield self._progress(stage, done, last)
 
-    def _log(self, stage: StageConfig, done: int, parts: Mapping[str, Tensor], last: bool) -> Event:
-        elapsed = time.perf_counter() - self.started
-        figures = {name: round(float(value), 6) for name, value in parts.items()}
-        self._write({"stage": stage.name, "step": done, "seconds": round(elapsed, 2), **figures})
+    def _progress(self, stage: StageConfig, done: int, last: bool) -> Progress:
         before, total = 0, 0
         for each in self.config.stages:
             before += total if each is stage else 0
             total += each.steps
         # Minutes may end a stage before its steps do: what is left of it is done then too.
         reached = before + (stage.steps if last else done)
-        return Progress(done=reached, total=total, elapsed=elapsed, unit="steps")
+        return Progress(done=reached, total=total, elapsed=self._elapsed(), unit="steps")
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self.started
 
     @torch.no_grad()
-    def _validate(self, objective: Objective, movers: Movers, held: list[Batch], done: int) -> None:
-        row: dict[str, object] = {"stage": objective.stage.name, "step": done}
+    def _validate(self, stepper: Stepper, held: list[Look], at: tuple[int, float]) -> None:
+        """Score held-out windows with raw and averaged weights, over all tasks and by task."""
+        (done, behind), average = at, stepper.movers.average
+        row: dict[str, object] = {"stage": stepper.stage.name, "step": done}
+        row["average_steps"] = round(average.horizon(done - 1, behind))
         for name in ("raw", "average"):
             totals: dict[str, float] = {}
-            with self._autocast():
-                for batch in held:
-                    for key, value in objective.score(batch).items():
-                        totals[key] = totals.get(key, 0.0) + float(value) / len(held)
+            with autocast(self.device):
+                for look in held:
+                    for key, value in stepper.objective.score(look.batch).items():
+                        task = f"{key}_{look.task}"
+                        totals[key] = totals.get(key, 0.0) + float(value) * look.share
+                        totals[task] = totals.get(task, 0.0) + float(value) / look.of_task
             row |= {f"{name}_{key}": round(value, 4) for key, value in totals.items()}
-            movers.average.swap()
+            average.swap()
         self._write(row)
 
     def _write(self, row: Mapping[str, object]) -> None:
@@ -282,71 +311,6 @@ class Run:
     ) -> None:
         if self.crew.rank == 0:
             checkpoint.save(self.folder, place, modules, tensors)
-
-
-def _device_name(name: str, world: int) -> str:
-    """The device of this process: under torchrun, each has a GPU of its own where there are any."""
-    if world > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
-        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    return name
-
-
-def _claim(device: torch.device) -> None:
-    """Make one GPU of several this process's own; a device without a number is the first anyway."""
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnwritableError(
-            f"{folder} cannot be made ({error.strerror})",
-            needed="a folder for the run",
-            do="choose another out",
-        ) from error
-
-
-def _start(config: TrainConfig, device: torch.device) -> MarDini:
-    """The model before the first step: from scratch, from weights, or from another run."""
-    if not config.init:
-        return MarDini(preset(config.preset)).to(device)
-    found = checkpoint.load(Path(config.init), device)
-    if found is None:
-        return weights.load(config.init, device, torch.float32)
-    place, state = found
-    model = MarDini(ModelConfig.from_dict(place.model, config.init)).to(device)
-    try:
-        model.load_state_dict(checkpoint.part_of(state, "model"))
-    except RuntimeError as error:
-        raise WeightsError(
-            f"{config.init} does not fit its sizes", needed="a run of this version", do="see init"
-        ) from error
-    return model
-
-
-def _check_stage(stage: StageConfig, model: ModelConfig, world: int) -> None:
-    needed = {"guided": "motion latents", "sharp": "motion latents", "vae": "picture latents"}
-    has = "motion latents" if model.guided else "picture latents"
-    if needed.get(stage.kind, has) != has:
-        raise ConfigError(
-            f"stage {stage.name} of kind {stage.kind} with preset {model.preset}, which has {has}",
-            needed=needed[stage.kind],
-            do="change kind or preset",
-        )
-    if stage.slots > model.window:
-        raise ConfigError(
-            f"stage {stage.name}: slots = {stage.slots}",
-            needed=f"at most {model.window}, the window of preset {model.preset}",
-            do="lower slots",
-        )
-    if stage.batch % world:
-        raise ConfigError(
-            f"stage {stage.name}: batch = {stage.batch} over {world} processes",
-            needed="as many windows for each",
-            do="change batch",
-        )
 
 
 def _rate(stage: StageConfig, step: int, behind: float) -> float:

@@ -21,8 +21,8 @@ _SHORTEST = 10.0  # steps
 class Averaged:
     """Exponential moving average of the weights that move."""
 
-    def __init__(self, parameters: list[nn.Parameter], steps: int) -> None:
-        self.parameters, self.steps = parameters, steps
+    def __init__(self, parameters: list[nn.Parameter], steps: int, reach: int = 0) -> None:
+        self.parameters, self.steps, self.reach = parameters, steps, reach
         self.values = [parameter.detach().clone() for parameter in parameters]
 
     def horizon(self, step: int, behind: float) -> float:
@@ -32,6 +32,8 @@ class Averaged:
             step: steps done before this one.
             behind: share of the stage that they are; minutes may end it before its steps do.
         """
+        if self.reach:
+            return float(self.reach)
         expected = min(self.steps, (step + 1) / max(behind, 1e-9))
         return max(_SHORTEST, expected * EMA_SHARE)
 
@@ -63,17 +65,47 @@ class Movers:
         self.optimiser: Optimizer = torch.optim.AdamW(
             self.parameters,
             lr=stage.rate,
-            betas=(0.9, 0.99),
+            betas=stage.betas,
             weight_decay=stage.decay,
-            fused=self.parameters[0].device.type == "cuda",
+            fused=True,
         )
-        self.rival = torch.optim.Adam(rivals, lr=2e-4, betas=(0.5, 0.99)) if rivals else None
-        self.average = Averaged(self.parameters, stage.steps)
+        self.rival: Optimizer | None = None
+        if rivals:
+            self.rival = torch.optim.Adam(rivals, lr=2e-4, betas=(0.5, 0.99), fused=True)
+        self._learnt: list[Tensor] = []
+        self.average = Averaged(self.parameters, stage.steps, stage.average)
+
+    def clear(self) -> None:
+        """Forget gradients."""
+        self.optimiser.zero_grad(set_to_none=True)
+        self._learnt = []
+
+    def learn_rivals(self, loss: Tensor) -> None:
+        """Add up gradients of the rival's own loss, apart: the other loss reaches it as well."""
+        found = torch.autograd.grad(loss, self.rivals)
+        before = self._learnt
+        self._learnt = [a + b for a, b in zip(before, found, strict=True)] if before else [*found]
+
+    def give_rivals(self) -> None:
+        """Put the rival's gradients in place of whatever stands there."""
+        for parameter, gradient in zip(self.rivals, self._learnt, strict=False):
+            parameter.grad = gradient
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the weights; the rival keeps its own."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+
+    def step(self, skip: Tensor) -> None:
+        """Move the weights, and the rival's.
+
+        Args:
+            skip: 1.0 leaves everything as it is, 0.0 moves. The fused kernels read it on the
+                device, as they do for a loss scaler, so nothing waits.
+        """
+        for _, each in self._optimisers():
+            each.grad_scale, each.found_inf = None, skip  # type: ignore[attr-defined]  # torch's way
+            each.step()
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything but weights, by name."""

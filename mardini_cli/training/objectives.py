@@ -29,6 +29,8 @@ from mardini_cli.training.stages import Kind, StageConfig
 
 ABSENT = 2.0
 """Level that stands for no latent."""
+WATCH = 0.01
+"""How far a step moves the stored statistics of latents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class GuidedObjective(Objective):
         mean, spread = guided.encode(truth, given)
         latent = mean + torch.exp(0.5 * spread) * chance.normal(mean)
         if stage.kind == "guided":
-            guided.watch(chance.crew.gather(latent.detach()))
+            guided.watch(chance.crew.gather(latent.detach()), WATCH / chance.parts)
         latent, level = self._told(guided.normalise(latent), chance)
         signal = self._signal(given)
         out = guided.trace(latent, level, given, signal)
@@ -313,7 +315,7 @@ class VaeObjective(Objective):
             given = _look(self.model, step.batch)
         mean, spread = vae.encode(truth, given)
         latent = mean + torch.exp(0.5 * spread) * step.chance.normal(mean)
-        vae.watch(step.chance.crew.gather(latent.detach()))
+        vae.watch(step.chance.crew.gather(latent.detach()), WATCH / step.chance.parts)
         made = vae.decode(vae.normalise(latent), None, given, None)
         made, flat = made.flatten(0, 1).float(), truth.flatten(0, 1)
         parts = {

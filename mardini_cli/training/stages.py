@@ -71,6 +71,16 @@ class StageConfig:
     """Whether a critic looks at the made frames (guided and sharp)."""
     validate: int = 1000
     """Steps between looks at the held-out windows."""
+    accumulate: int = 1
+    """Parts in which a process works through its windows of a step, for less memory."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Memory of AdamW: of gradients, and of their squares."""
+    clip: float = 1.0
+    """Length to which longer gradients are shortened."""
+    average: int = 0
+    """Steps that the average of the weights reaches back; 0: 2 % of the stage."""
+    attention: Literal["", "st", "t"] = ""
+    """What the denoiser's frames attend to from this stage on; the weights stay. Empty: as is."""
 
     def __post_init__(self) -> None:
         for right, found, needed in self._rules():
@@ -79,11 +89,13 @@ class StageConfig:
 
     def _rules(self) -> tuple[tuple[bool, str, str], ...]:
         """Whether each holds, what was found, what is needed."""
-        counts = {key: getattr(self, key) for key in ("steps", "batch", "made", "warmup")}
+        keys = ("steps", "batch", "made", "warmup", "accumulate", "validate")
+        counts = {key: getattr(self, key) for key in keys}
         few = [key for key, count in counts.items() if count < 1]
         strangers = [task for task, _ in self.tasks if task not in TASKS]
         shares = [share for _, share in self.tasks]
         low, high = self.keep
+        forms = ("", "st", "t")
         return (
             (
                 self.kind in get_args(Kind),
@@ -93,6 +105,10 @@ class StageConfig:
             (not few, f"{_names(few)} below 1", "1 or more"),
             (self.slots >= FEWEST_SLOTS, f"slots = {self.slots}", f"{FEWEST_SLOTS} or more"),
             (self.side >= 32, f"side = {self.side}", "32 or more"),
+            (self.attention in forms, f"attention '{self.attention}'", "st or t, or empty"),
+            (self.clip > 0, f"clip = {self.clip}", "more than 0"),
+            (self.average >= 0, f"average = {self.average}", "0 or more"),
+            (0 <= min(self.betas) <= max(self.betas) < 1, f"betas = {self.betas}", "0 to below 1"),
             (0 <= self.photos <= 1, f"photos = {self.photos}", "a share from 0 to 1"),
             (0 <= low <= high <= 1, f"keep = {self.keep}", "two rising shares from 0 to 1"),
             (_is_whole(self.latents), f"latents = {self.latents}", "three shares that sum to 1"),
@@ -127,12 +143,19 @@ class TrainConfig:
     """Steps between checkpoints."""
     workers: int = 4
     """Processes that make batches; 0 makes them in the training process."""
+    spike: float = 30.0
+    """A step whose gradient is so many times longer than usual is left out; 0 lets it pass."""
+    recompute: bool = False
+    """Work the blocks of planner and denoiser out again on the way back: less memory, more time."""
+    compile: bool = False
+    """Compile the blocks of planner and denoiser."""
 
     def __post_init__(self) -> None:
-        if self.short < 32 or self.save < 1 or min(self.held_out, self.workers, self.seed) < 0:
+        least = min(self.held_out, self.workers, self.seed, self.spike)
+        if self.short < 32 or self.save < 1 or least < 0:
             raise ConfigError(
                 f"short {self.short}, save {self.save}, held_out {self.held_out}, "
-                f"workers {self.workers}, seed {self.seed}",
+                f"workers {self.workers}, seed {self.seed}, spike {self.spike}",
                 needed="short of at least 32, save of at least 1, no negative numbers",
                 do="change them",
             )

@@ -1,20 +1,29 @@
 """Runs: stopped and taken up again, ended by minutes, stopped by a loss that is no number."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mardini_cli import weights
 from mardini_cli.errors import ConfigError, MadeFrameError, UnwritableError, WeightsError
-from mardini_cli.events import Progress, Trained, Warned
-from mardini_cli.training import checkpoint, loop
+from mardini_cli.events import Paused, Progress, Trained, Warned
+from mardini_cli.model.denoiser import DenoiserBlock
+from mardini_cli.model.mardini import MarDini
+from mardini_cli.training import checkpoint, loop, starting
+from mardini_cli.training.batches import Batch
 from mardini_cli.training.movers import Averaged
+from mardini_cli.training.objectives import Objective
+from mardini_cli.training.stepping import Stepper
 from tests.training.runs import (
     CPU,
     data_folder,
@@ -28,6 +37,10 @@ from tests.training.runs import (
 
 # A critic, a planner's head, and stages that follow each other: all that can be forgotten.
 STAGES = (stage("guided", critic=True, photos=0.5), stage("planner", photos=0.5), stage("joint"))
+
+
+def blocks_of(model: MarDini) -> Iterator[DenoiserBlock]:
+    return (block for block in model.denoiser.blocks if isinstance(block, DenoiserBlock))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +83,8 @@ def test_a_run_tells_its_steps_and_its_weights(unbroken: Path, tmp_path: Path) -
     log = (tmp_path / "run" / "log.jsonl").read_text()
     rows = [json.loads(line) for line in log.splitlines()]
     assert {"v", "total", "gradient"} <= rows[0].keys()
-    assert {"raw_loss", "average_loss"} <= rows[1].keys()
+    assert {"raw_loss", "average_loss", "raw_loss_ends", "average_loss_animate"} <= rows[1].keys()
+    assert rows[1]["average_steps"] == 10
 
 
 def test_the_finished_weights_are_the_averaged_ones(tmp_path: Path) -> None:
@@ -168,6 +182,95 @@ def test_a_loss_that_is_no_number_stops_before_anything_is_saved(tmp_path: Path)
     assert all(bool(value.isfinite().all()) for value in saved(config.out).values())
 
 
+def test_a_scheduler_s_signal_saves_and_the_run_goes_on_to_the_bit(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    changes = {"photos": (str(unbroken / "photos"),), "out": str(tmp_path / "run"), "save": 100}
+    config = settings(unbroken, *STAGES, **changes)
+    steps: list[int] = []
+    taken = Stepper.__call__
+
+    def signalled(self: Stepper, *told: Any) -> None:
+        taken(self, *told)
+        steps.append(1)
+        if len(steps) == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stepper, "__call__", signalled)
+        *_, paused = run(config)
+    *_, trained = run(config)
+
+    assert isinstance(paused, Paused)
+    assert (paused.output, paused.stage, paused.step) == (tmp_path / "run", "planner", 3)
+    assert isinstance(trained, Trained)
+    assert trained.steps == 12 - 7
+    wanted, found = saved(str(unbroken / "run")), saved(config.out)
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+
+
+def test_a_step_without_a_number_is_left_out_and_told(tmp_path: Path) -> None:
+    config = settings(tmp_path, stage("denoiser", steps=4))
+    seen: list[dict[str, Tensor]] = []
+    taken = Stepper.__call__
+
+    def spoilt(self: Stepper, batch: Batch, *told: Any) -> None:
+        before = {name: value.clone() for name, value in self.objective.state_dict().items()}
+        if len(seen) == 2:
+            batch = replace(batch, made=batch.made.float() * torch.nan)
+        taken(self, batch, *told)
+        after = self.objective.state_dict()
+        seen.append({name: after[name] - value for name, value in before.items()})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stepper, "__call__", spoilt)
+        events = run(config)
+
+    moved = [sum(float(x.abs().sum()) for x in one.values()) for one in seen]
+    assert [size > 0 for size in moved] == [True, True, False, True]
+    (warned,) = [event for event in events if isinstance(event, Warned)]
+    assert (warned.code, warned.message[:40]) == (
+        "skipped-steps", "stage denoiser, by step 4: 1 steps moved",
+    )  # fmt: skip
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert rows[0]["skipped"] == 1
+
+
+def test_parts_of_a_step_do_what_the_whole_step_does(tmp_path: Path) -> None:
+    for parts in (1, 2, 4):
+        one = stage("joint", steps=3, batch=4, accumulate=parts)
+        run(settings(tmp_path, one, out=str(tmp_path / str(parts))))
+
+    whole, *others = (saved(str(tmp_path / str(parts))) for parts in (1, 2, 4))
+    for parts_of_it in others:
+        torch.testing.assert_close(parts_of_it, whole, atol=1e-5, rtol=0)
+
+
+def test_a_stage_may_change_the_form_of_attention_and_keeps_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = (stage("denoiser"), stage("denoiser", name="swapped", attention="t"))
+    config = settings(tmp_path, *stages)
+    run_until_save(config, 2, monkeypatch)  # the first stage has ended
+    before = checkpoint.part_of(saved(config.out), "model")
+    starts: list[dict[str, Tensor]] = []
+    made = Stepper.__init__
+
+    def watched(self: Stepper, objective: Objective, *told: Any) -> None:
+        starts.append({name: x.clone() for name, x in objective.model.state_dict().items()})
+        made(self, objective, *told)
+
+    monkeypatch.setattr(Stepper, "__init__", watched)
+    run_until_save(config, 1, monkeypatch)  # and the second is on its way
+    *_, trained = run(config)
+
+    assert isinstance(trained, Trained)
+    assert all(torch.equal(starts[0][name], value) for name, value in before.items())
+    model = weights.load(trained.output, CPU, torch.float32)
+    assert model.config.denoiser.attention == "t"
+    assert {block.across.over for block in blocks_of(model)} == {"t"}
+
+
 def test_minutes_end_a_stage_and_the_next_one_follows(tmp_path: Path) -> None:
     timed = stage("denoiser", steps=100_000, minutes=0.02)
 
@@ -184,6 +287,10 @@ def test_the_average_reaches_back_a_share_of_the_stage_that_really_happens() -> 
     assert by_steps.horizon(2500, 0.5) == 100
     assert by_minutes.horizon(999, 0.5) == 40
     assert by_minutes.horizon(9, 0.5) == 10
+
+
+def test_a_stage_may_say_how_far_its_average_reaches() -> None:
+    assert Averaged([], 5000, reach=700).horizon(2500, 0.5) == 700
 
 
 def test_the_average_begins_as_a_plain_mean_and_swaps_back() -> None:
@@ -236,7 +343,7 @@ def test_a_stage_longer_than_the_model_s_window_is_one_line(tmp_path: Path) -> N
 def test_a_gpu_without_a_number_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     claimed: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "set_device", claimed.append)
-    loop._claim(torch.device("cuda"))
-    loop._claim(torch.device("cuda:1"))
-    loop._claim(torch.device("cpu"))
+    starting.claim(torch.device("cuda"))
+    starting.claim(torch.device("cuda:1"))
+    starting.claim(torch.device("cpu"))
     assert claimed == [torch.device("cuda:1")]

@@ -1,0 +1,108 @@
+"""What must hold before the first step: device, folder, model, and stages that fit it.
+
+Room: training.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from mardini_cli import weights
+from mardini_cli.config import ModelConfig, preset
+from mardini_cli.errors import ConfigError, UnwritableError, WeightsError
+from mardini_cli.model.attention import IdentityAttention
+from mardini_cli.model.mardini import MarDini
+from mardini_cli.training import checkpoint
+from mardini_cli.training.stages import StageConfig, TrainConfig
+
+
+def device_name(name: str, world: int) -> str:
+    """The device of this process: under torchrun, each has a GPU of its own where there are any."""
+    if world > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return name
+
+
+def claim(device: torch.device) -> None:
+    """Make one GPU of several this process's own; a device without a number is the first anyway."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run.
+
+    Raises:
+        UnwritableError: the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableError(
+            f"{folder} cannot be made ({error.strerror})",
+            needed="a folder for the run",
+            do="choose another out",
+        ) from error
+
+
+def start(config: TrainConfig, device: torch.device) -> MarDini:
+    """The model before the first step: from scratch, from weights, or from another run."""
+    if not config.init:
+        return MarDini(preset(config.preset)).to(device)
+    found = checkpoint.load(Path(config.init), device)
+    if found is None:
+        return weights.load(config.init, device, torch.float32)
+    place, state = found
+    model = MarDini(ModelConfig.from_dict(place.model, config.init)).to(device)
+    try:
+        model.load_state_dict(checkpoint.part_of(state, "model"))
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{config.init} does not fit its sizes", needed="a run of this version", do="see init"
+        ) from error
+    return model
+
+
+def check_stage(stage: StageConfig, model: ModelConfig, world: int) -> None:
+    """Refuse a stage that this model or so many processes cannot do.
+
+    Raises:
+        ConfigError: its kind, its slots or its batch do not fit.
+    """
+    needed = {"guided": "motion latents", "sharp": "motion latents", "vae": "picture latents"}
+    has = "motion latents" if model.guided else "picture latents"
+    if needed.get(stage.kind, has) != has:
+        raise ConfigError(
+            f"stage {stage.name} of kind {stage.kind} with preset {model.preset}, which has {has}",
+            needed=needed[stage.kind],
+            do="change kind or preset",
+        )
+    if stage.slots > model.window:
+        raise ConfigError(
+            f"stage {stage.name}: slots = {stage.slots}",
+            needed=f"at most {model.window}, the window of preset {model.preset}",
+            do="lower slots",
+        )
+    if stage.batch % (world * stage.accumulate):
+        parts = f" in {stage.accumulate} parts" if stage.accumulate > 1 else ""
+        raise ConfigError(
+            f"stage {stage.name}: batch = {stage.batch} over {world} processes{parts}",
+            needed="as many windows for each",
+            do="change batch",
+        )
+
+
+def swap_attention(model: MarDini, stage: StageConfig) -> None:
+    """Give the denoiser the form of attention that a stage asks for; its weights stay (paper 4.2).
+
+    Both forms have the same matrices, so that the later one begins with what the earlier learnt.
+    """
+    if not stage.attention:
+        return
+    denoiser = replace(model.config.denoiser, attention=stage.attention)
+    model.config = replace(model.config, denoiser=denoiser)
+    for layer in model.denoiser.modules():
+        if isinstance(layer, IdentityAttention):
+            layer.over = stage.attention
