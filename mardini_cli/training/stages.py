@@ -151,14 +151,14 @@ class TrainConfig:
     """Compile the blocks of planner and denoiser."""
 
     def __post_init__(self) -> None:
-        least = min(self.held_out, self.workers, self.seed, self.spike)
-        if self.short < 32 or self.save < 1 or least < 0:
-            raise ConfigError(
-                f"short {self.short}, save {self.save}, held_out {self.held_out}, "
-                f"workers {self.workers}, seed {self.seed}, spike {self.spike}",
-                needed="short of at least 32, save of at least 1, no negative numbers",
-                do="change them",
-            )
+        lowest = {
+            "short": 32, "save": 1, "held_out": 0, "workers": 0, "seed": 0, "spike": 0,
+        }  # fmt: skip
+        for key, least in lowest.items():
+            if getattr(self, key) < least:
+                raise ConfigError(
+                    f"{key} = {getattr(self, key)}", needed=f"{least} or more", do="change it"
+                )
 
 
 def _is_whole(shares: Sequence[float]) -> bool:
