@@ -185,6 +185,7 @@ SCHEMAS = {
     "finished": "duration elapsed event frames made output size",
     "measured": "clips elapsed event output table windows",
     "trained": "elapsed event output steps",
+    "paused": "elapsed event output stage step",
     "located": "event kind name path preset revision size ways",
     "fetched": "elapsed event files name output revision size",
     "intact": "digest event name path size tensors",
