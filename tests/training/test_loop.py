@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mardini_cli import weights
 from mardini_cli.errors import ConfigError, MadeFrameError, UnwritableError, WeightsError
 from mardini_cli.events import Paused, Progress, Trained, Warned
-from mardini_cli.model.denoiser import DenoiserBlock
+from mardini_cli.model.blocks import DenoiserBlock
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.training import checkpoint, loop, starting
 from mardini_cli.training.batches import Batch
