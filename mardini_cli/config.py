@@ -100,6 +100,8 @@ class VaeConfig:
     groups: int = 32
     """Groups of each group norm."""
     latent_channels: int = 16
+    quant: bool = False
+    """Whether 1 x 1 convolutions stand around the latents, as in diffusers' older weights."""
     mean: tuple[float, ...] = (0.0,) * 16
     """Per-channel mean of the latents, measured on training frames."""
     std: tuple[float, ...] = (1.0,) * 16

@@ -1,8 +1,8 @@
 """Picture latents: every frame by itself to one eighth of its size, and back.
 
 Room: model. Knows no sampler and no files. ``AutoencoderKL`` has the layout and the key names of
-diffusers' class of that name without quantising convolutions (as for SD3 and FLUX), so its weights
-and ours fit each other; the code is our own.
+diffusers' class of that name, with quantising convolutions or (as for SD3 and FLUX) without, so its
+weights and ours fit each other; the code is our own.
 Source: VAE with f8 and 16 channels, MarDini 3 and Emu; layers, Rombach et al. 2022.
 
 Dimension key
@@ -11,6 +11,7 @@ Dimension key
     h, w  pixels, or latent rows and columns
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -198,6 +199,22 @@ class AutoencoderKL(nn.Module):
         super().__init__()
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
+        if config.quant:
+            channels = config.latent_channels
+            self.quant_conv = nn.Conv2d(2 * channels, 2 * channels, 1)
+            self.post_quant_conv = nn.Conv2d(channels, channels, 1)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Pictures ``p 3 h w`` in [-1, 1] to mean and log-variance, ``p 2c h/8 w/8``."""
+        encoded: Tensor = self.encoder(pictures)
+        return self.quant_conv(encoded) if hasattr(self, "quant_conv") else encoded
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents ``p c h/8 w/8`` to pictures ``p 3 h w`` in about [-1, 1]."""
+        if hasattr(self, "post_quant_conv"):
+            latents = self.post_quant_conv(latents)
+        decoded: Tensor = self.decoder(latents)
+        return decoded
 
 
 class Vae(Autoencoder):
@@ -282,7 +299,7 @@ class Vae(Autoencoder):
             )
         latent = latent * self.std + self.mean
         weight = self.kl.decoder.conv_in.weight
-        pictures = _by_frames(self.kl.decoder, latent.to(weight.dtype), FACTOR**2)
+        pictures = _by_frames(self.kl.decode, latent.to(weight.dtype), FACTOR**2)
         high, wide = given.size
         return (pictures[..., :high, :wide] + 1) / 2
 
@@ -292,7 +309,7 @@ class Vae(Autoencoder):
     def _encoded(self, frames: Tensor) -> Tensor:
         """Encode ``b g 3 h w`` in [0, 1]: ``b g 2c h w``, float32."""
         weight = self.kl.encoder.conv_in.weight
-        return _by_frames(self.kl.encoder, (frames * 2 - 1).to(weight.dtype), 1).float()
+        return _by_frames(self.kl.encode, (frames * 2 - 1).to(weight.dtype), 1).float()
 
     def _padded(self, frames: Tensor) -> Tensor:
         """Repeat the lower and right edge up to whole tokens."""
@@ -324,7 +341,7 @@ def _resnets(inside: int, outside: int, count: int, groups: int) -> nn.ModuleLis
     return nn.ModuleList(ResnetBlock(a, b, groups) for a, b in pairwise(widths))
 
 
-def _by_frames(network: nn.Module, frames: Tensor, pixels: int) -> Tensor:
+def _by_frames(network: Callable[[Tensor], Tensor], frames: Tensor, pixels: int) -> Tensor:
     """Run ``b g c h w`` through a network of single frames, a few at a time.
 
     Args:

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from mardini_cli.events import Event, Paused, Progress, Trained, Warned
 from mardini_cli.training import checkpoint, clips, crew, synthetic
 from mardini_cli.training.batches import Batch, Batches, seed_of
 from mardini_cli.training.movers import Movers
-from mardini_cli.training.objectives import KINDS
-from mardini_cli.training.stages import StageConfig, TrainConfig
+from mardini_cli.training.objectives import KINDS, measure_latents
+from mardini_cli.training.stages import StageConfig, TrainConfig, stranded
 from mardini_cli.training.starting import (
     check_stage,
     claim,
@@ -38,6 +39,7 @@ from mardini_cli.training.stopping import Stop, listening
 WEIGHTS = "weights"
 """Folder of the finished weights, in the folder of the run."""
 _TELL = 50  # steps between lines of the log
+_SETTLE = 16  # batches that the latents' statistics are measured on
 _LOOKS, _LOOK_WINDOWS = 8, 12  # held-out batches, and windows in each
 _AGREE = 10  # steps between questions whether any process was asked to end
 _FLOOR = 0.02  # of the highest learning rate, where a stage ends
@@ -112,6 +114,15 @@ class Run:
     def _events(self) -> Iterator[Event]:
         place, state = self._resumed()
         data, skipped = self._load()
+        if moved := stranded(self.config):
+            yield Warned(
+                code="moved-encoder",
+                message=f"stage {moved} moves the encoder whose latents the denoiser has learnt, "
+                "and no later stage mends that: add one of kind joint, or take kind sharp",
+            )
+        if self.config.vae and not (place.stage or place.step):
+            train, _ = self._data(self.config.stages[0], data)
+            measure_latents(self.model, self._some(train))
         if skipped:
             yield Warned(
                 code="skipped-files", message=f"left out, do not decode: {', '.join(skipped)}"
@@ -212,6 +223,7 @@ class Run:
                 )
                 return
         stepper.movers.average.swap()
+        objective.settle(self._some(train))
         ended = replace(place, stage=place.stage + 1, step=0, seconds=0.0)
         self._save(ended, {"model": self.model}, {})
 
@@ -222,6 +234,11 @@ class Run:
         if done % _AGREE:
             return False
         return bool(self.crew.agree(float(self.stop.asked), self.device))
+
+    def _some(self, train: Batches) -> Iterator[Batch]:
+        """The first batches of a stage, on the device, for what is measured once."""
+        few = islice(train.run(0, 0, self.device), _SETTLE)
+        return (batch.to(self.device) for batch in few)
 
     def _data(self, stage: StageConfig, data: Data) -> tuple[Batches, list[Look]]:
         """Batches to train on, and the held-out ones, on the device."""

@@ -21,7 +21,7 @@ from mardini_cli.model.autoencoder import Given
 from mardini_cli.model.guided import Decoded, Guided, GuidedGiven
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.planner import PlannerHead
-from mardini_cli.model.warping import take, warp
+from mardini_cli.model.warping import slots, take, warp
 from mardini_cli.training import losses
 from mardini_cli.training.batches import Batch
 from mardini_cli.training.crew import Chance, Crew
@@ -76,6 +76,34 @@ class Objective(nn.Module, ABC):
         """Figures on held-out windows; changes nothing."""
         return {"loss": self.ask(Step(batch, _steady(batch))).total}
 
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Measure what later stages rest on, once the weights of this one stand."""
+
+    def invite(self) -> None:
+        """Let a critic look on, if the stage asks for one."""
+        if self.stage.critic:
+            self.rival = losses.Critic().to(next(self.model.parameters()).device)
+
+    def contested(self, asked: Asked, frames: tuple[Tensor, Tensor, Tensor], crew: Crew) -> Asked:
+        """Add what the critic says; its pull at the picture is held at 0.4 of the other losses'.
+
+        Args:
+            asked: the other losses.
+            frames: made, true, and the nearer given ones, each ``p 3 h w``.
+            crew: all processes of the run.
+        """
+        critic = self.rival
+        assert isinstance(critic, losses.Critic)
+        made, truth, near = frames
+        fooled = -critic(made, near).float().mean()
+        (pull,) = torch.autograd.grad(asked.total, made, retain_graph=True)
+        (push,) = torch.autograd.grad(fooled, made, retain_graph=True)
+        weight = 0.4 * crew.norm(pull) / crew.norm(push).clamp(min=1e-8)
+        rival = critic.loss(made, truth, near)
+        return Asked(
+            asked.total + weight.detach() * fooled, rival, {**asked.parts, "critic": rival.detach()}
+        )
+
 
 class GuidedObjective(Objective):
     """Guided autoencoder: paint made frames from warped given ones; ``sharp`` moves the decoder."""
@@ -83,8 +111,7 @@ class GuidedObjective(Objective):
     def __init__(self, model: MarDini, stage: StageConfig) -> None:
         assert isinstance(model.autoencoder, Guided)
         super().__init__(model, stage)
-        if stage.critic:
-            self.rival = losses.Critic().to(next(model.parameters()).device)
+        self.invite()
 
     @property
     def guided(self) -> Guided:
@@ -125,9 +152,11 @@ class GuidedObjective(Objective):
         total = torch.stack([weights[name] * value for name, value in parts.items()]).sum()
         if self.rival is None:
             return Asked(total, None, parts)
-        rival, fooled, weight = self._against(total, out, flat, given, chance.crew)
-        parts["critic"] = rival.detach()
-        return Asked(total + weight * fooled, rival, parts)
+        tau = given.gap.tau.flatten().view(-1, 1, 1, 1)
+        near = torch.where(
+            tau < 0.5, take(given.frames, given.gap.first), take(given.frames, given.gap.second)
+        )
+        return self.contested(Asked(total, None, parts), (out.frames, flat, near), chance.crew)
 
     def _signal(self, given: GuidedGiven) -> Tensor | None:
         if not self.stage.signal:
@@ -150,10 +179,10 @@ class GuidedObjective(Objective):
             "structure": 0.1,
             "coarse": 0.15,
             "merged": 0.5,
-            "contrast": self.stage.contrast,
+            "contrast": self.stage.contrast_weight,
             "flow": 0.004 * (1 - 0.8 * behind),
             "smooth": 0.01,
-            "kl": 1e-2 if self.stage.kind == "guided" else 0.0,
+            "kl": self.stage.kl_weight,
         }
 
     def _parts(
@@ -204,27 +233,6 @@ class GuidedObjective(Objective):
                 flow, F.adaptive_avg_pool2d(target, size), F.adaptive_avg_pool2d(trust, size)
             )
         return total
-
-    def _against(
-        self, total: Tensor, out: Decoded, truth: Tensor, given: GuidedGiven, crew: Crew
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Ask the critic.
-
-        Returns:
-            Its own loss, how well it is fooled, and the weight that holds its pull at the picture
-            at 0.4 of the other losses'.
-        """
-        critic = self.rival
-        assert isinstance(critic, losses.Critic)
-        tau = given.gap.tau.flatten().view(-1, 1, 1, 1)
-        near = torch.where(
-            tau < 0.5, take(given.frames, given.gap.first), take(given.frames, given.gap.second)
-        )
-        fooled = -critic(out.frames, near).float().mean()
-        (pull,) = torch.autograd.grad(total, out.frames, retain_graph=True)
-        (push,) = torch.autograd.grad(fooled, out.frames, retain_graph=True)
-        weight = 0.4 * crew.norm(pull) / crew.norm(push).clamp(min=1e-8)
-        return critic.loss(out.frames, truth, near), fooled, weight.detach()
 
     @torch.no_grad()
     def score(self, batch: Batch) -> dict[str, Tensor]:
@@ -302,7 +310,11 @@ class PlannerObjective(Objective):
 
 
 class VaeObjective(Objective):
-    """Picture latents: L1, local contrast and a light KL on single frames."""
+    """Picture latents: L1, local contrast and a light KL on single frames; a critic if asked."""
+
+    def __init__(self, model: MarDini, stage: StageConfig) -> None:
+        super().__init__(model, stage)
+        self.invite()
 
     def moving(self) -> Iterable[nn.Module]:
         """The whole autoencoder."""
@@ -323,8 +335,18 @@ class VaeObjective(Objective):
             "contrast": losses.contrast(made, flat),
             "kl": losses.divergence(mean.float(), spread.float()),
         }
-        total = parts["pixels"] + 0.5 * parts["contrast"] + 1e-4 * parts["kl"]
-        return Asked(total, None, {**parts, "psnr": _psnr(made.detach().clamp(0, 1), flat)})
+        stage = self.stage
+        total = parts["pixels"] + stage.contrast_weight * parts["contrast"]
+        total = total + stage.kl_weight * parts["kl"]
+        parts["psnr"] = _psnr(made.detach().clamp(0, 1), flat)
+        if self.rival is None:
+            return Asked(total, None, parts)
+        near = _nearer(step.batch)
+        return self.contested(Asked(total, None, parts), (made, flat, near), step.chance.crew)
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Store the latents' mean and deviation, measured with the weights that stay."""
+        measure_latents(self.model, batches)
 
     @torch.no_grad()
     def score(self, batch: Batch) -> dict[str, Tensor]:
@@ -349,6 +371,38 @@ KINDS: dict[Kind, type[Objective]] = {
     "denoiser": LatentObjective,
     "joint": LatentObjective,
 }
+
+
+@torch.no_grad()
+def measure_latents(model: MarDini, batches: Iterable[Batch]) -> None:
+    """Measure mean and deviation of every channel of the latents, and store them.
+
+    Args:
+        model: its autoencoder is asked; the statistics go into its buffers.
+        batches: true frames, at least one batch, on the model's device.
+    """
+    autoencoder = model.autoencoder
+    count, none = 0, autoencoder.mean.new_zeros(autoencoder.mean.shape[2], dtype=torch.float64)
+    total, square = none, none
+    for batch in batches:
+        mean, spread = autoencoder.encode(batch.made, _look(model, batch))
+        mean, variance = mean.double(), spread.double().exp()
+        over = (0, 1, 3, 4)
+        count += mean.numel() // mean.shape[2]
+        total = total + mean.sum(over)
+        square = square + (mean.square() + variance).sum(over)  # of mean + deviation * noise
+    centre = total / count
+    width = (square / count - centre.square()).clamp(min=1e-12).sqrt()
+    autoencoder.mean.copy_(centre.view(1, 1, -1, 1, 1))
+    autoencoder.std.copy_(width.view(1, 1, -1, 1, 1))
+
+
+def _nearer(batch: Batch) -> Tensor:
+    """The nearest given frame of every made one, ``p 3 h w``."""
+    inside, outside = slots(batch.mask, batch.given.shape[1])
+    given, made = batch.times.gather(1, inside), batch.times.gather(1, outside)
+    apart = (made[:, :, None] - given[:, None]).abs()  # b m g
+    return take(batch.given, apart.argmin(2))
 
 
 def _look(model: MarDini, batch: Batch) -> Given:

@@ -64,7 +64,8 @@ def _built(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         if key not in kinds:
             continue  # from_mapping names its neighbours
         standard = kinds[key].default
-        example = standard if standard is not dataclasses.MISSING else _EXAMPLES.get(key, ())
+        told = standard is not dataclasses.MISSING and standard is not None
+        example = standard if told else _EXAMPLES.get(key, ())
         if isinstance(value, str) and example == ():
             tidy[key] = (value,)  # one folder needs no brackets
         elif not _fits(value, example):
@@ -76,8 +77,10 @@ def _built(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     return from_mapping(cls, tidy, where)
 
 
-_EXAMPLES: Mapping[str, Any] = {"name": "warm-up", "kind": "guided", "steps": 1000}
-"""Of the fields that have no default."""
+_EXAMPLES: Mapping[str, Any] = {
+    "name": "warm-up", "kind": "guided", "steps": 1000, "kl": 1e-2, "contrast": 0.1,
+}  # fmt: skip
+"""Of the fields that have no default, or none that is a value."""
 
 
 def _fits(value: object, example: object) -> bool:

@@ -5,7 +5,7 @@ Source: the paper warms planner and denoiser up apart and joins them (its 6.1); 
 sharp stage are ours (``docs/training-log.md``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -16,6 +16,13 @@ Mix = tuple[tuple[str, float], ...]
 
 TASKS = ("ends", "middle", "every-other", "extend", "animate", "random")
 """Both ends; ends and middle; every other slot; two neighbours at an end; one slot; any."""
+WEIGHTS: Mapping[str, tuple[float, float]] = {
+    "guided": (1e-2, 0.1), "sharp": (0.0, 0.1), "vae": (1e-4, 0.5),
+}  # fmt: skip
+"""Of the kinds that move an autoencoder: usual weights of divergence and contrast. The latents of
+``guided`` stay poor on purpose; in ``sharp`` nothing that says latents moves."""
+ENCODING, DENOISING = ("guided", "vae"), ("denoiser", "joint")
+"""Kinds that move what says latents, and those that learn its language."""
 FEWEST_SLOTS = 4
 """With fewer, giving ends and middle would leave nothing to make."""
 
@@ -65,10 +72,13 @@ class StageConfig:
     minutes: float = 0.0
     """Longest time, to which the schedule is fitted; 0 is no limit. Where it ends a stage before
     its steps do, another run ends elsewhere."""
-    contrast: float = 0.1
-    """Weight of local contrast (guided and sharp)."""
+    kl: float | None = None
+    """Weight of the latents' divergence from the unit normal (guided and vae); left out, the
+    kind's own of ``WEIGHTS``; 0 switches it off."""
+    contrast: float | None = None
+    """Weight of local contrast (guided, sharp and vae); likewise."""
     critic: bool = False
-    """Whether a critic looks at the made frames (guided and sharp)."""
+    """Whether a critic looks at the made frames (guided, sharp and vae)."""
     validate: int = 1000
     """Steps between looks at the held-out windows."""
     accumulate: int = 1
@@ -86,6 +96,16 @@ class StageConfig:
         for right, found, needed in self._rules():
             if not right:
                 raise ConfigError(f"stage {self.name}: {found}", needed=needed, do="change it")
+
+    @property
+    def kl_weight(self) -> float:
+        """Weight of the divergence that counts."""
+        return WEIGHTS[self.kind][0] if self.kl is None else self.kl
+
+    @property
+    def contrast_weight(self) -> float:
+        """Weight of the contrast that counts."""
+        return WEIGHTS[self.kind][1] if self.contrast is None else self.contrast
 
     def _rules(self) -> tuple[tuple[bool, str, str], ...]:
         """Whether each holds, what was found, what is needed."""
@@ -111,6 +131,11 @@ class StageConfig:
             (0 <= min(self.betas) <= max(self.betas) < 1, f"betas = {self.betas}", "0 to below 1"),
             (0 <= self.photos <= 1, f"photos = {self.photos}", "a share from 0 to 1"),
             (0 <= low <= high <= 1, f"keep = {self.keep}", "two rising shares from 0 to 1"),
+            (
+                min(self.kl or 0, self.contrast or 0) >= 0,
+                f"kl = {self.kl}, contrast = {self.contrast}",
+                "weights of 0 or more",
+            ),
             (_is_whole(self.latents), f"latents = {self.latents}", "three shares that sum to 1"),
             (not strangers, f"task '{_names(strangers)}'", f"tasks among {_names(TASKS)}"),
             (_is_whole(shares), f"tasks = {dict(self.tasks)}", "shares that sum to 1"),
@@ -129,6 +154,9 @@ class TrainConfig:
     """Folders of photographs; none switches synthetic motion off."""
     out: str = "runs/mardini"
     """Folder of the run: log, checkpoint, weights; a run that was stopped goes on from it."""
+    vae: str = ""
+    """Picture autoencoder to start from, in diffusers' form: a folder, or ``hub:ORG/NAME``. Its
+    sizes replace the preset's, and its latents' statistics are measured on the clips."""
     init: str = ""
     """Weights to start from: a release name, a weights folder, or the folder of another run, whose
     checkpoint holds them in full precision. Empty starts from scratch."""
@@ -159,6 +187,20 @@ class TrainConfig:
                 raise ConfigError(
                     f"{key} = {getattr(self, key)}", needed=f"{least} or more", do="change it"
                 )
+
+
+def stranded(config: TrainConfig) -> str:
+    """Name the stage that moves an encoder on which a denoiser rests that no later stage mends.
+
+    Latents of another encoder are another language. Empty if there is none.
+    """
+    moving = [place for place, stage in enumerate(config.stages) if stage.kind in ENCODING]
+    if not moving:
+        return ""
+    before, after = config.stages[: moving[-1]], config.stages[moving[-1] + 1 :]
+    rests = bool(config.init) or any(stage.kind in DENOISING for stage in before)
+    mended = any(stage.kind in DENOISING for stage in after)
+    return config.stages[moving[-1]].name if rests and not mended else ""
 
 
 def _is_whole(shares: Sequence[float]) -> bool:

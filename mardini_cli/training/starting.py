@@ -15,6 +15,7 @@ from mardini_cli.errors import ConfigError, UnwritableError, WeightsError
 from mardini_cli.model.attention import IdentityAttention
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.training import checkpoint
+from mardini_cli.training.around import around
 from mardini_cli.training.stages import StageConfig, TrainConfig
 
 
@@ -49,6 +50,8 @@ def make_folder(folder: Path) -> None:
 
 def start(config: TrainConfig, device: torch.device) -> MarDini:
     """The model before the first step: from scratch, from weights, or from another run."""
+    if config.vae:
+        return around(config).to(device)
     if not config.init:
         return MarDini(preset(config.preset)).to(device)
     found = checkpoint.load(Path(config.init), device)

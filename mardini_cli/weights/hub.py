@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,19 +94,7 @@ def fetching(place: HubName) -> Generator[Progress | Fetched, None, None]:
     if is_offline_mode():
         _refuse_offline(place)
     with translated(place):
-        info = HfApi().model_info(
-            place.repo, revision=place.revision, files_metadata=True, timeout=ANSWER_SECONDS
-        )
-        commit = str(info.sha)
-        files = {
-            s.rfilename: _File(
-                name=s.rfilename,
-                size=s.size or 0,
-                blob=s.blob_id or "",
-                sha256=s.lfs.sha256 if s.lfs else None,
-            )
-            for s in info.siblings or ()
-        }
+        commit, files = _told(place)
         small, large = _needed(place, files, commit)
     _check_space(place, large)
     total = sum(file.size for file in large)
@@ -126,6 +114,74 @@ def fetching(place: HubName) -> Generator[Progress | Fetched, None, None]:
         files=len(small) + len(large),
         size=sum(file.size for file in (*small, *large)),
         elapsed=monotonic() - began,
+    )
+
+
+def bring(place: HubName, choose: Callable[[Sequence[str]], Sequence[str]]) -> Path:
+    """Bring files that are not in our form, such as another project's weights.
+
+    What the cache holds is used as it is, without a look at the network.
+
+    Args:
+        place: the repository.
+        choose: of all its files those that are wanted; raises where they are not what is needed.
+
+    Returns:
+        The folder in the cache that they lie in.
+
+    Raises:
+        WeightsError: each trouble with its own code.
+    """
+    here = _snapshot(place)
+    if here is not None:
+        try:
+            choose(_names_in(here))
+            return here
+        except WeightsLayoutError:
+            pass  # fetched in part, or of another kind: the Hub knows
+    if is_offline_mode():
+        _refuse_offline(place)
+    with translated(place):
+        commit, files = _told(place)
+        wanted = [files[name] for name in choose(sorted(files))]
+    _check_space(place, [file for file in wanted if file.sha256])
+    for file in wanted:
+        with translated(place), closing(_gather(place, file, commit)) as steps:
+            for _ in steps:
+                pass
+        path = Path(_take(place, file, commit))
+    return path.parents[len(Path(file.name).parts) - 1]
+
+
+def _told(place: HubName) -> tuple[str, dict[str, _File]]:
+    """The commit that a revision stands for, and its files."""
+    info = HfApi().model_info(
+        place.repo, revision=place.revision, files_metadata=True, timeout=ANSWER_SECONDS
+    )
+    files = {
+        s.rfilename: _File(
+            name=s.rfilename,
+            size=s.size or 0,
+            blob=s.blob_id or "",
+            sha256=s.lfs.sha256 if s.lfs else None,
+        )
+        for s in info.siblings or ()
+    }
+    return str(info.sha), files
+
+
+def _snapshot(place: HubName) -> Path | None:
+    """The folder in the cache that a revision last stood for."""
+    store = Path(constants.HF_HUB_CACHE) / _folder_name(place)
+    name = store / "refs" / place.revision
+    commit = name.read_text().strip() if name.is_file() else place.revision
+    folder = store / "snapshots" / commit
+    return folder if folder.is_dir() else None
+
+
+def _names_in(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
 
 
@@ -195,7 +251,7 @@ def _take(place: HubName, file: _File, commit: str) -> str:
         DamagedWeightsError: other content; it is removed.
     """
     # The config goes by its branch, so that the cache knows later what the branch stood for.
-    revision = place.revision if file.name == layout.CONFIG else commit
+    revision = place.revision if Path(file.name).name == layout.CONFIG else commit
     with translated(place):
         path = hf_hub_download(place.repo, file.name, revision=revision, tqdm_class=_silent())
     found = Path(path)

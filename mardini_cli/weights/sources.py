@@ -97,7 +97,7 @@ def locate(name: str) -> Source:
         UsageError: a place on the Hub that is misspelt.
     """
     if name == "hub" or name.startswith("hub:"):
-        return _on_the_hub(name, _hub_name(name))
+        return _on_the_hub(name, hub_name(name))
     known = releases()
     if name in known:
         told = RELEASES.get(name)
@@ -110,7 +110,7 @@ def locate(name: str) -> Source:
     if path.is_file() and path.suffix == SUFFIX:
         return Source(name=name, kind="file", path=path)
     if not path.exists() and _REPOSITORY.fullmatch(name.partition("@")[0]):
-        return _on_the_hub(name, _hub_name(f"hub:{name}"))
+        return _on_the_hub(name, hub_name(f"hub:{name}"))
     names = ", ".join(known) or "none is embedded"
     raise MissingWeightsError(
         f"{name} is no {SUFFIX} file" if path.exists() else f"no weights '{name}'",
@@ -183,7 +183,7 @@ def _on_the_hub(name: str, place: HubName) -> Source:
     )
 
 
-def _hub_name(name: str) -> HubName:
+def hub_name(name: str) -> HubName:
     """Read ``hub`` and ``hub:ORG/NAME[@REVISION]``."""
     if name == "hub":
         return hub_default()
@@ -208,4 +208,4 @@ def hub_default() -> HubName:
             needed="a repository",
             do=f"set {HUB_VARIABLE}=ORG/NAME, or write hub:ORG/NAME",
         )
-    return _hub_name(f"hub:{told.removeprefix('hub:')}")
+    return hub_name(f"hub:{told.removeprefix('hub:')}")
