@@ -85,7 +85,7 @@ def test_help_teaches() -> None:
         (
             ["train.toml", "presett=nano"],
             2,
-            "mardini: unknown key 'presett' in 'presett=nano'; needs one of 12 keys; "
+            "mardini: unknown key 'presett' in 'presett=nano'; needs one of 16 keys; "
             "did you mean preset?\n",
         ),
         (
