@@ -50,6 +50,16 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def synchronise(device: torch.device) -> None:
+    """Wait until a device has done what it was told."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def has_avx512() -> bool:
     """Whether this machine's processor has AVX-512, as torch sees it."""
     import torch

@@ -239,7 +239,7 @@ class Denoiser(nn.Module):
         Returns:
             v for each signal, ``s b m n (p p c)``.
         """
-        x = self.embed_noisy(noisy)  # b m n c
+        x = self.embed_noisy(noisy.to(self.embed_noisy.weight.dtype))  # b m n c
         if self.next_token is not None:
             x = end_rows(x, self.next_token, kept.grid)
         time = self.time(t).repeat_interleave(noisy.shape[1], 0).repeat(kept.signals, 1)[:, None]
@@ -296,7 +296,8 @@ class Denoiser(nn.Module):
     def _embed(self, noisy: Tensor, reference: Tensor, places: Places, grid: Grid) -> Tensor:
         """Put noisy and given tokens in their slots: ``(b f) n c``."""
         made = places.made
-        from_noisy = self.embed_noisy(made.unpad(noisy.flatten(0, 1)))
+        own = self.embed_noisy.weight.dtype
+        from_noisy = self.embed_noisy(made.unpad(noisy.flatten(0, 1)).to(own))
         if self.next_token is not None:
             from_noisy = end_rows(from_noisy, self.next_token, grid)
         from_given = self._given(reference.flatten(0, 1).index_select(0, made.given_rows), grid)
@@ -306,7 +307,8 @@ class Denoiser(nn.Module):
 
     def _given(self, reference: Tensor, grid: Grid) -> Tensor:
         """Embed given frames alone, ``p n c'``: ``p n c``."""
-        x: Tensor = (self.embed_reference or self.embed_noisy)(reference)
+        embed = self.embed_reference or self.embed_noisy
+        x: Tensor = embed(reference.to(embed.weight.dtype))
         return x if self.next_token is None else end_rows(x, self.next_token, grid)
 
     def _scene(

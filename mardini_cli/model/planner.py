@@ -86,7 +86,7 @@ class Planner(nn.Module):
                 do="pass one batch of windows",
             )
         made = mask[..., None, None]
-        x = self.embed(tokens.masked_fill(made, 0))  # b f n width
+        x = self.embed(tokens.masked_fill(made, 0).to(self.embed.weight.dtype))  # b f n width
         x = torch.where(made, self.mask_token.to(x.dtype), x).flatten(0, 1)  # (b f) n width
         if self.next_token is not None:
             x = end_rows(x, self.next_token, grid)

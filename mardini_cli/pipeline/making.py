@@ -24,6 +24,7 @@ from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.tiles import side_for
 from mardini_cli.pipeline.desk import Picture
 from mardini_cli.pipeline.joins import matched
+from mardini_cli.pipeline.settling import precision
 from mardini_cli.pipeline.still import hold_still
 from mardini_cli.tasks.plan import Plan, Slot, Window
 
@@ -52,6 +53,31 @@ class MakeSettings:
     """Hold the mean colour of frames that roll on from given ones (``joins.matched``)."""
 
 
+def sampled(
+    model: MarDini,
+    given: Given,
+    signal: Tensor,
+    sampler: SamplerConfig,
+    slots: Sequence[Sequence[int]],
+    tile: int | None = None,
+) -> Tensor | None:
+    """Sample the latents of a batch of windows, if there are steps; see ``paint``.
+
+    Returns:
+        Clean latents ``b m c h w``, float32, or None.
+    """
+    if not sampler.steps:
+        return None
+    heard = [signal if with_signal else None for with_signal in needs(sampler.guidance)]
+    kept = model.keep(given, heard, tile)
+    shape = given.latent_shape
+    noise = torch.stack(
+        [torch.stack([noise_for(sampler.seed, slot, shape) for slot in row]) for row in slots]
+    ).to(signal.device)  # b m c h w
+    guided = guided_velocity(partial(model.velocities, kept=kept), sampler.guidance)
+    return sample(guided, noise, sampler.steps)
+
+
 def paint(
     model: MarDini,
     given: Given,
@@ -73,18 +99,9 @@ def paint(
     Returns:
         ``b m 3 h w``, RGB, not clamped.
     """
-    if not sampler.steps:
-        return model.decode(None, None, given, signal, tile)
-
-    heard = [signal if with_signal else None for with_signal in needs(sampler.guidance)]
-    kept = model.keep(given, heard, tile)
-    shape = given.latent_shape
-    noise = torch.stack(
-        [torch.stack([noise_for(sampler.seed, slot, shape) for slot in row]) for row in slots]
-    ).to(signal.device)  # b m c h w
-    guided = guided_velocity(partial(model.velocities, kept=kept), sampler.guidance)
-    latent = sample(guided, noise, sampler.steps)
-    return model.decode(latent, torch.zeros(len(slots), device=signal.device), given, signal, tile)
+    latent = sampled(model, given, signal, sampler, slots, tile)
+    level = None if latent is None else torch.zeros(len(slots), device=signal.device)
+    return model.decode(latent, level, given, signal, tile)
 
 
 class Maker:
@@ -135,8 +152,7 @@ class Maker:
         """Make frames from RGB, ``b g 3 h w``: ``b m 3 h w`` float32, not clamped."""
         mask = torch.tensor([window.mask for window in windows], device=self.device)
         times = torch.tensor([window.positions() for window in windows], device=self.device)
-        low = self.settings.dtype
-        with torch.autocast(self.device.type, dtype=low, enabled=low != torch.float32):
+        with precision(self.model, self.settings.dtype):
             given = self.model.look(frames, mask, times, work=self.settings.resolution)
             slots = [[slot.index for slot in window.made] for window in windows]
             signal = self.model.plan(given)

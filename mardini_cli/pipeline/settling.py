@@ -1,0 +1,58 @@
+"""Numbers and layouts of a model, as they run fastest on its device.
+
+Room: pipeline. Changes no weight's value but by rounding to the number type that was asked for.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from mardini_cli.model.mardini import MarDini
+
+
+def settle(model: MarDini, dtype: torch.dtype) -> MarDini:
+    """Prepare a loaded model for making frames, in place.
+
+    Picture latents are all networks: their weights take the number type that they run in, half of
+    the memory. Motion latents hold flow and grids, which stay float32; autocast shortens the rest.
+    Convolutions get their weights channels last, and hand that layout on to what they make: it is
+    what their kernels work in.
+
+    Args:
+        model: on its device, float32.
+        dtype: number type of the networks.
+    """
+    if model.config.vae is not None and dtype != torch.float32:
+        for parameter in model.parameters():  # the latents' statistics are buffers: float32
+            parameter.data = parameter.data.to(dtype)
+    lay_out(model, torch.channels_last)
+    return model
+
+
+def lay_out(model: MarDini, layout: torch.memory_format) -> None:
+    """Store the autoencoder's convolutions in a layout, in place."""
+    for parameter in model.autoencoder.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
+def compile_blocks(model: MarDini) -> MarDini:
+    """Let torch compile the blocks of planner and denoiser, in place: ``--compile``.
+
+    All blocks of a network are alike, so that each is compiled once, at the first window of a
+    shape. What the compiler made is kept on disk, in the folder of its own cache.
+    """
+    for block in model.planner.blocks:
+        block.compile()
+    for block in model.denoiser.blocks:
+        for way in ("reference", "made"):
+            setattr(block, way, torch.compile(getattr(block, way)))
+    return model
+
+
+def precision(model: MarDini, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """The context in which a settled model runs in ``dtype``."""
+    weight = next(model.parameters())
+    if weight.dtype == dtype:
+        return nullcontext()
+    return torch.autocast(weight.device.type, dtype=dtype)
