@@ -18,22 +18,23 @@ from mardini_cli.events import Drawn, Event, Finished, Warned
 
 if TYPE_CHECKING:
     from mardini_cli.media.writer import Writer
-    from mardini_cli.model.attention import Backend
+    from mardini_cli.model.kernels import Backend
     from mardini_cli.model.mardini import MarDini
 
 
 def load_models(request: MakeRequest, tools: Tools) -> list[MarDini]:
-    """Load the weights on every device; they stay float32: autocast takes what may be shorter."""
+    """Load the weights on every device, settled for the number type of the job."""
     import torch
 
     from mardini_cli import weights
     from mardini_cli.model.attention import use_backend
+    from mardini_cli.pipeline.settling import settle
 
     models = []
     for device in (tools.device, *tools.others):
         model = weights.load(request.model, device, torch.float32)
         use_backend(model, cast("Backend", request.attention))
-        models.append(model)
+        models.append(settle(model, tools.dtype))
     return models
 
 

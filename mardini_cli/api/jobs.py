@@ -151,7 +151,7 @@ def choose_tools(request: MakeRequest, encode: EncodeSettings) -> Tools:
     if request.attention == "xformers":
         import torch
 
-        from mardini_cli.model.attention import require_xformers
+        from mardini_cli.model.kernels import require_xformers
 
         require_xformers(device, torch.float32, config.planner.width // config.planner.heads)
     return Tools(

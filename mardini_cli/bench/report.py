@@ -25,6 +25,8 @@ class Report:
     profiles: Sequence[Profile] = ()
     kernels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Attention: by shape, the seconds of each kernel that ran."""
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """The kernel that each shape was given."""
     notes: Sequence[str] = ()
 
     def to_json(self) -> str:

@@ -103,7 +103,7 @@ def _device() -> Examined:
 
 def _attention() -> Examined:
     from mardini_cli.device import choose_device, choose_dtype
-    from mardini_cli.model.attention import packed_kernel
+    from mardini_cli.model.kernels import packed_kernel
 
     device = choose_device()
     packed = packed_kernel(device, choose_dtype("auto", device), 64)
@@ -115,7 +115,7 @@ def _xformers() -> Examined:
 
     from mardini_cli.device import choose_device, choose_dtype
     from mardini_cli.errors import DeviceError
-    from mardini_cli.model.attention import require_xformers
+    from mardini_cli.model.kernels import require_xformers
 
     try:
         version = metadata.version("xformers")

@@ -1,80 +1,29 @@
-"""Attention: one function over every kernel, and the two self-attention layers.
+"""The two self-attention layers, and what every attention layer has.
 
-Room: model. The only door to xformers, which is imported on the first CUDA call that wants it.
+Room: model. Which kernel works attention out is ``kernels``' business.
 Source: Identity Attention, MarDini 2.3; LayerNorm on queries and keys, MarDini 2.2 and VIDIM.
 
 Dimension key
-    b  windows in the batch     f  slots of a window      m  made slots of a window
+    b  windows in the batch     f  slots of a window      g  given, m  made slots of a window
     n  tokens of a frame        c  channels of a token    h  heads      d  channels of a head
-    s  tokens of all packed sets together
 """
 
-import contextlib
-import ctypes
-import logging
-import sys
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mardini_cli.errors import DeviceError, ShapeError
+from mardini_cli.model.kernels import Backend, Groups, attention, require_xformers
 from mardini_cli.model.layers import HeadNorm
 from mardini_cli.model.positions import Rotary
 
-Backend = Literal["auto", "xformers", "sdpa"]
-"""``auto`` takes what measures fastest: torch's SDPA for dense sets, xformers for packed ones
-on CUDA (torch's own variable-length kernel, then one SDPA call a set, where it is missing)."""
-
-Kernel = Literal["xformers", "varlen", "sdpa"]
-"""What works packed sets out in the end."""
 Over = Literal["st", "t"]
 """All tokens of all frames, or the tokens at one place of all frames."""
 Identity = Literal["token", "frame"]
 """What a given frame's token attends to: itself (reading A) or its frame (reading B)."""
 KeysValues = tuple[Tensor, Tensor]
 """Rotated keys, and values, ``... h d`` each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Sets packed one after another: set i has queries[i] queries and keys[i] keys."""
-
-    queries: tuple[int, ...]
-    keys: tuple[int, ...]
-
-
-def attention(
-    q: Tensor, k: Tensor, v: Tensor, *, groups: Groups | None = None, backend: Backend = "auto"
-) -> Tensor:
-    """Softmax attention, scaled by d ** -0.5.
-
-    Args:
-        q: queries, ``b n h d``, or ``s h d`` when packed.
-        k: keys, ``b n' h d``, or ``s' h d``.
-        v: values, like k.
-        groups: lengths of the packed sets, which do not see each other; None: dense sets.
-        backend: who works it out; every choice gives the same within rounding.
-
-    Returns:
-        Like q.
-
-    Raises:
-        ShapeError: the lengths do not add up to the tensors.
-        DeviceError: xformers was asked for by name and cannot run here.
-    """
-    if backend == "xformers":
-        require_xformers(q.device, q.dtype, q.shape[-1])
-    if groups is None:
-        return _xformers(q, k, v, None) if backend == "xformers" else _dense(q, k, v)
-    return _packed_eagerly(q, k, v, groups, backend)
 
 
 def use_backend(model: nn.Module, backend: Backend) -> None:
@@ -89,142 +38,6 @@ def use_backend(model: nn.Module, backend: Backend) -> None:
             weight = next(layer.parameters())
             require_xformers(weight.device, weight.dtype, layer.channels)
         layer.backend = backend
-
-
-def require_xformers(device: torch.device, dtype: torch.dtype, channels: int) -> None:
-    """Check that xformers runs here, by running it once.
-
-    Raises:
-        DeviceError: it does not; says why.
-    """
-    why = _xformers_trouble(device, dtype, channels)
-    if why:
-        raise DeviceError(
-            f"xformers does not run here: {why}",
-            needed="a CUDA device and the xformers that pyproject.toml pins",
-            do="use --attention auto",
-        )
-
-
-def _dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # b n h d -> b h n d
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # b n h d
-
-
-def _packed(q: Tensor, k: Tensor, v: Tensor, groups: Groups, backend: Backend) -> Tensor:
-    if (sum(groups.queries), sum(groups.keys)) != (len(q), len(k)):
-        raise ShapeError(
-            f"sets of {sum(groups.queries)} queries and {sum(groups.keys)} keys in all",
-            needed=f"{len(q)} and {len(k)}, as packed",
-            do="give the length of every set",
-        )
-    kernel: Kernel = packed_kernel(q.device, q.dtype, q.shape[-1]) if backend == "auto" else backend
-    if kernel == "xformers":
-        return _xformers(q, k, v, groups)
-    return _varlen(q, k, v, groups) if kernel == "varlen" else _set_by_set(q, k, v, groups)
-
-
-# A compiled graph would build the packing anew in every layer, and again for other lengths.
-_disable: Any = torch.compiler.disable  # torch leaves it untyped
-_packed_eagerly: Callable[[Tensor, Tensor, Tensor, Groups, Backend], Tensor] = _disable(_packed)
-
-
-def _set_by_set(q: Tensor, k: Tensor, v: Tensor, groups: Groups) -> Tensor:
-    lengths = (groups.queries, groups.keys, groups.keys)
-    split = (x.split_with_sizes(list(n)) for x, n in zip((q, k, v), lengths, strict=True))
-    sets = zip(*split, strict=True)
-    return torch.cat([_dense(q[None], k[None], v[None])[0] for q, k, v in sets])
-
-
-def _xformers(q: Tensor, k: Tensor, v: Tensor, groups: Groups | None) -> Tensor:
-    from xformers.ops import fmha
-
-    if groups is None:
-        dense: Tensor = fmha.memory_efficient_attention(q, k, v)
-        return dense
-    bias = _block_diagonal(groups, q.device)
-    packed: Tensor = fmha.memory_efficient_attention(q[None], k[None], v[None], attn_bias=bias)
-    return packed[0]
-
-
-@lru_cache(maxsize=16)
-def _block_diagonal(groups: Groups, device: torch.device) -> Any:
-    """Build the mask that keeps sets apart; every layer of a pass asks for the same."""
-    from xformers.ops import fmha
-
-    with torch.inference_mode(False):  # it outlives the call, and may meet autograd
-        return fmha.BlockDiagonalMask.from_seqlens(groups.queries, groups.keys, device=device)
-
-
-def _varlen(q: Tensor, k: Tensor, v: Tensor, groups: Groups) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn
-
-    starts_q, starts_k = (
-        torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=q.device)
-        for lengths in (groups.queries, groups.keys)
-    )
-    out = varlen_attn(q, k, v, starts_q, starts_k, max(groups.queries), max(groups.keys))
-    assert isinstance(out, Tensor)  # a pair only when its log-sum-exp is asked for
-    return out
-
-
-def packed_kernel(device: torch.device, dtype: torch.dtype, channels: int) -> Kernel:
-    """Choose the kernel for packed sets by what runs: what ``auto`` takes."""
-    if device.type != "cuda":
-        return "sdpa"
-    if not _xformers_trouble(device, dtype, channels):
-        return "xformers"
-    return "varlen" if _varlen_runs(device, dtype, channels) else "sdpa"
-
-
-@lru_cache(maxsize=64)
-def _xformers_trouble(device: torch.device, dtype: torch.dtype, channels: int) -> str | None:
-    """Say why xformers does not run here; None when it does. Cached: hardware does not change.
-
-    xformers lists operators as available that are not, so the only honest question is a call.
-    """
-    if device.type != "cuda" or torch.version.cuda is None:
-        return f"the device is {device.type}"
-    logging.getLogger("xformers").setLevel(logging.ERROR)  # it greets with four lines of warning
-    _map_cuda_12()
-    try:
-        with warnings.catch_warnings():  # it uses what Triton has deprecated
-            warnings.simplefilter("ignore", DeprecationWarning)
-            import xformers
-            import xformers.ops
-    except ImportError as error:
-        return str(error)
-    if not xformers._has_cpp_library:
-        return "its library does not load; is libcudart.so.12 missing?"
-    trial = torch.ones(1, 8, 1, channels, device=device, dtype=dtype)
-    try:
-        _xformers(trial, trial, trial, None)
-    except (NotImplementedError, RuntimeError, ValueError, ImportError) as error:
-        return str(error).strip().splitlines()[0]
-    return None
-
-
-def _map_cuda_12() -> None:
-    """Map the CUDA 12 runtime that xformers' library wants; torch itself may bring CUDA 13."""
-    found = (
-        path
-        for folder in sys.path
-        for path in Path(folder).glob("nvidia/cuda_runtime/lib/libcudart.so.12*")
-    )
-    for name in ("libcudart.so.12", *map(str, found)):
-        with contextlib.suppress(OSError):  # not there, or not by this name
-            ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
-            return
-
-
-@lru_cache(maxsize=64)
-def _varlen_runs(device: torch.device, dtype: torch.dtype, channels: int) -> bool:
-    trial = torch.ones(8, 1, channels, device=device, dtype=dtype)
-    try:
-        _varlen(trial, trial, trial, Groups((8,), (8,)))
-    except (ImportError, NotImplementedError, RuntimeError, ValueError):
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

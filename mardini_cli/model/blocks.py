@@ -26,8 +26,8 @@ from mardini_cli.model.attention import (
     Places,
     QueryKeyValue,
     SpatialAttention,
-    attention,
 )
+from mardini_cli.model.kernels import attention
 from mardini_cli.model.layers import Mlp, RMSNorm, modulated
 from mardini_cli.model.positions import Rotary
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from mardini_cli.config import ModelConfig, VaeConfig
 from mardini_cli.errors import ConfigError
-from mardini_cli.model.attention import Backend, Made, attention
+from mardini_cli.model.attention import Made
 from mardini_cli.model.autoencoder import Autoencoder, Given
 from mardini_cli.model.denoiser import patchify
+from mardini_cli.model.kernels import Backend, attention
 from mardini_cli.model.positions import Grid
 
 FACTOR = 8

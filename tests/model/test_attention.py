@@ -11,17 +11,15 @@ from torch import Tensor
 
 from mardini_cli.errors import DeviceError, ShapeError
 from mardini_cli.model.attention import (
-    Groups,
     Identity,
     IdentityAttention,
     Made,
     Over,
     Places,
     SpatialAttention,
-    attention,
-    require_xformers,
     use_backend,
 )
+from mardini_cli.model.kernels import Groups, attention, require_xformers
 from mardini_cli.model.layers import drop_ends, end_rows
 from mardini_cli.model.positions import Grid, window_rotary
 

@@ -10,7 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from mardini_cli.model.attention import Backend, Groups, _varlen, attention
+from mardini_cli.model.fastest import sdpa
+from mardini_cli.model.kernels import (
+    Backend,
+    Groups,
+    _varlen,
+    attention,
+    dense_kernels,
+    require_xformers,
+)
 
 pytestmark = pytest.mark.gpu
 
@@ -109,3 +117,40 @@ def test_a_window_without_made_frames_does_not_disturb_packed_sets() -> None:
     found = attention(q, k, v, groups=groups)
 
     close(found, exact(q, k, v, groups), TOLERANCE[torch.bfloat16])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("shape", [(40, 16, 17), (2, 130, 517)], ids=["short", "long"])
+def test_every_dense_kernel_that_takes_a_shape_gives_the_float64_values(
+    shape: tuple[int, int, int], dtype: torch.dtype
+) -> None:
+    sets, queries, keys = shape
+    rng = torch.Generator().manual_seed(4)
+    q, k, v = (
+        torch.randn(sets, n, 2, 64, generator=rng).to("cuda", dtype) for n in (queries, keys, keys)
+    )
+    groups = Groups(queries=(queries,) * sets, keys=(keys,) * sets)
+    flat_q, flat_k, flat_v = (x.flatten(0, 1) for x in (q, k, v))
+    expected = exact(flat_q, flat_k, flat_v, groups).reshape(q.shape)
+    require_xformers(q.device, dtype, 64)
+    ran = list[str]()
+
+    for name, kernel in dense_kernels(q).items():
+        try:
+            found = kernel(q, k, v)
+        except RuntimeError:  # not every kernel takes every shape; which do is told below
+            continue
+        ran.append(name)
+        close(found, expected, TOLERANCE[dtype])
+
+    assert {"sdpa", "flash", "efficient", "xformers"} <= set(ran)
+    assert ("plain" in ran) == (keys <= 64)
+
+
+def test_the_chosen_kernel_changes_nothing_but_rounding() -> None:
+    q, k, v = (torch.randn(30, n, 2, 64, device="cuda", dtype=torch.bfloat16) for n in (16, 17, 17))
+
+    with torch.inference_mode():
+        found = attention(q, k, v)
+
+    close(found, sdpa(q, k, v), TOLERANCE[torch.bfloat16])

@@ -1,0 +1,116 @@
+"""Dense attention by the kernel that is fastest at its shape: tried once, then remembered.
+
+Room: model. Which kernel wins turns on the card, on the number type and on the shape, and no rule
+of thumb holds: cuDNN's leads on long sets, none of the long sets' kernels suits the 17 tokens that
+share a place in temporal attention.
+
+Dimension key
+    b  sets     n  queries, n'  keys of a set     h  heads     d  channels of a head
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+Dense = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries ``b n h d``, keys and values ``b n' h d`` to ``b n h d``."""
+SHORT = 64
+"""Keys of a set up to which plain products are tried."""
+
+
+def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Torch's own choice."""
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # b n h d -> b h n d
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # b n h d
+
+
+def plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Two matrix products with the softmax between, for short sets."""
+    if k.shape[1] > SHORT:
+        raise NotImplementedError(f"{k.shape[1]} keys: the scores would fill the memory")
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # b h n d
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # b h n n'
+    out: Tensor = scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
+    return out.transpose(1, 2)  # b n h d
+
+
+def _only(backend: SDPBackend) -> Dense:
+    def dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        with sdpa_kernel(backend):
+            return sdpa(q, k, v)
+
+    return dense
+
+
+KERNELS: Mapping[str, Dense] = MappingProxyType(
+    {
+        "sdpa": sdpa,
+        "cudnn": _only(SDPBackend.CUDNN_ATTENTION),
+        "flash": _only(SDPBackend.FLASH_ATTENTION),
+        "efficient": _only(SDPBackend.EFFICIENT_ATTENTION),
+        "plain": plain,
+    }
+)
+
+
+def on_device(run: Callable[[], object]) -> float:
+    """Seconds of a call on the current CUDA device: once to warm up, then the best of three."""
+    run()
+    best = float("inf")
+    for _ in range(3):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        run()
+        end.record()
+        end.synchronize()
+        best = min(best, begin.elapsed_time(end) / 1e3)
+    return best
+
+
+def shape_of(q: Tensor, k: Tensor) -> str:
+    """Name a shape, as choices are remembered by it."""
+    b, n, h, d = q.shape
+    dtype = str(q.dtype).removeprefix("torch.")
+    return f"{dtype} {b} x {n} of {k.shape[1]}, {h} x {d}"
+
+
+@dataclass(eq=False, slots=True)
+class Choices:
+    """The fastest kernel of each shape that was met."""
+
+    chosen: dict[str, str] = field(default_factory=dict)
+    """By shape; may be filled with what was found before on the same card."""
+    clock: Callable[[Callable[[], object]], float] = on_device
+
+    def of(self, q: Tensor, k: Tensor, v: Tensor, kernels: Mapping[str, Dense]) -> str:
+        """Name the kernel for a shape; tries them all where the shape is new."""
+        shape = shape_of(q, k)
+        if self.chosen.get(shape) not in kernels:
+            found = self.timed(q, k, v, kernels)
+            self.chosen[shape] = min(found, key=found.__getitem__) if found else "sdpa"
+        return self.chosen[shape]
+
+    def timed(
+        self, q: Tensor, k: Tensor, v: Tensor, kernels: Mapping[str, Dense]
+    ) -> dict[str, float]:
+        """Seconds of every kernel that runs at this shape."""
+        found = dict[str, float]()
+        with warnings.catch_warnings():  # torch explains at length why a kernel does not fit
+            warnings.simplefilter("ignore")
+            for name, kernel in kernels.items():
+                # Those that do not take this shape are out of the race.
+                with suppress(RuntimeError, ValueError, ImportError):
+                    found[name] = self.clock(partial(kernel, q, k, v))
+        return found
+
+
+CHOICES = Choices()
+"""This process's; shapes stay the same over a job."""

@@ -1,0 +1,70 @@
+"""The choice of the dense kernel: by the clock, once a shape. Kernels against one another: on CUDA
+in ``test_attention_gpu``."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from mardini_cli.model.fastest import Choices, plain, sdpa, shape_of
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Stopwatch:
+    """Tells given seconds in place of a clock, in the order of the calls."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.seconds, self.calls = list(seconds), 0
+
+    def __call__(self, run: Callable[[], object]) -> float:
+        run()
+        self.calls += 1
+        return self.seconds.pop(0)
+
+
+def refuses(_q: Tensor, _k: Tensor, _v: Tensor) -> Tensor:
+    raise RuntimeError("no kernel for this shape")
+
+
+@pytest.mark.parametrize("keys", [1, 17, 64])
+def test_plain_products_give_what_torchs_own_kernel_gives(keys: int) -> None:
+    q, k, v = normal(5, 9, 2, 8), normal(5, keys, 2, 8, seed=1), normal(5, keys, 2, 8, seed=2)
+
+    torch.testing.assert_close(plain(q, k, v), sdpa(q, k, v))
+
+
+def test_plain_products_are_kept_from_long_sets() -> None:
+    with pytest.raises(NotImplementedError, match="65 keys"):
+        plain(normal(1, 2, 1, 8), normal(1, 65, 1, 8), normal(1, 65, 1, 8))
+
+
+def test_the_quickest_kernel_is_taken_and_each_shape_is_tried_once() -> None:
+    q, k = normal(2, 3, 1, 8), normal(2, 4, 1, 8)
+    clock = Stopwatch(2.0, 1.0, 1.0, 2.0)
+    choices, kernels = Choices(clock=clock), {"sdpa": sdpa, "refuses": refuses, "plain": plain}
+
+    first = [choices.of(q, k, k, kernels) for _ in range(3)]
+    second = choices.of(q, q, q, kernels)
+
+    assert first == ["plain"] * 3
+    assert second == "sdpa"
+    assert clock.calls == 4
+    assert choices.chosen == {shape_of(q, k): "plain", shape_of(q, q): "sdpa"}
+
+
+def test_what_was_found_before_is_believed_while_the_kernel_is_there() -> None:
+    q = normal(1, 2, 1, 8)
+    choices = Choices(chosen={shape_of(q, q): "gone"}, clock=Stopwatch(1.0))
+
+    assert choices.of(q, q, q, {"gone": refuses, "sdpa": sdpa}) == "gone"  # not tried again
+    assert choices.of(q, q, q, {"sdpa": sdpa}) == "sdpa"
+
+
+def test_torchs_own_choice_stands_where_no_kernel_could_be_timed() -> None:
+    q = normal(1, 2, 1, 8)
+
+    assert Choices(clock=Stopwatch()).of(q, q, q, {"refuses": refuses}) == "sdpa"
