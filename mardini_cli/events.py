@@ -109,6 +109,44 @@ class Paused:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StagePrice:
+    """What one stage of a training run asks for."""
+
+    name: str
+    steps: int
+    moving: int
+    """Parameters that are trained."""
+    still: int
+    """Parameters that are used as they are."""
+    planner_tokens: int
+    """A step, over all processes."""
+    denoiser_tokens: int
+    flops: int
+    """Floating-point operations of a step, there and back, over all processes."""
+    memory: int
+    """Bytes for one process: weights, gradients, optimiser, average, and what a step keeps."""
+    measured: float | None
+    """Seconds a step, where the log of this run tells."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Priced:
+    """What a training run would cost."""
+
+    preset: str
+    parameters: int
+    stages: tuple[StagePrice, ...]
+    processes: int
+    device: str
+    rate: float
+    """FLOP/s of one device in matrix products, measured now."""
+    least_hours: float
+    """If every operation ran at that rate; no run is faster."""
+    expected_hours: float | None
+    """From the pace that the log of this run tells; None before it has one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
     """A picture, film or list for eyes stands beside the result."""
 
@@ -294,6 +332,7 @@ Event = (
     | Measured
     | Trained
     | Paused
+    | Priced
     | Located
     | Fetched
     | Intact

@@ -6,18 +6,23 @@ Room: api.
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from mardini_cli.events import Event
+from mardini_cli.events import Event, Priced
+from mardini_cli.training.stages import Resume
 
 
-def train(config: Path, changes: Sequence[str] = ()) -> Generator[Event, None, None]:
+def train(
+    config: Path, changes: Sequence[str] = (), resume: Resume = "auto"
+) -> Generator[Event, None, None]:
     """Train as a TOML file says; a run that was stopped goes on where its checkpoint stands.
 
     Args:
-        config: settings, see ``docs/training.md``.
+        config: settings, see ``docs/training.md``; or a folder of clips, for the usual ones.
         changes: ``key=value`` settings on top of the file's.
+        resume: go on from the folder's checkpoint if there is one (auto), at all events (must), or
+            begin in a folder without one (never).
 
     Yields:
-        ``Warned`` and ``Progress`` as they come, then ``Trained``.
+        ``Warned`` and ``Progress`` as they come, then ``Trained``; ``Paused`` after a SIGTERM.
 
     Raises:
         MardiniError: anything that the user can act on.
@@ -28,4 +33,30 @@ def train(config: Path, changes: Sequence[str] = ()) -> Generator[Event, None, N
 
     from mardini_cli.training.loop import Run  # from here on torch is needed
 
-    yield from Run(settings).events()
+    yield from Run(settings, resume).events()
+
+
+def train_settings(config: Path, changes: Sequence[str] = ()) -> str:
+    """Every setting that ``train`` would use, as a TOML file that it takes.
+
+    Raises:
+        MardiniError: anything that the user can act on.
+    """
+    from mardini_cli.training.reading import read_config, to_toml
+
+    return to_toml(read_config(config, changes))
+
+
+def train_price(config: Path, changes: Sequence[str] = ()) -> Priced:
+    """What a run would cost: counted on networks without numbers in them, nothing is trained.
+
+    Raises:
+        MardiniError: anything that the user can act on.
+    """
+    from mardini_cli.training.reading import read_config
+
+    settings = read_config(config, changes)
+
+    from mardini_cli.training.cost import price
+
+    return price(settings)

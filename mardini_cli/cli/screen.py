@@ -16,7 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from mardini_cli.cli.tables import probed_lines, verified_line, verified_lines
+from mardini_cli.cli.tables import priced_lines, probed_lines, verified_line, verified_lines
 from mardini_cli.errors import MardiniError
 from mardini_cli.events import (
     Drawn,
@@ -30,6 +30,7 @@ from mardini_cli.events import (
     Measured,
     Paused,
     Planned,
+    Priced,
     Probed,
     Progress,
     Pushed,
@@ -132,6 +133,8 @@ class Screen:
                 self._write(self.out, visible(result_line(event)))
             case Intact() | Removed() | Pushed() | Examined():
                 self._write(self.out, visible(result_line(event)))
+            case Priced():
+                self._write_lines(priced_lines(event))
             case Probed():
                 self._write_lines(probed_lines(event))
             case Verified():

@@ -6,7 +6,7 @@ Room: cli. Text alone; ``screen`` writes it, and makes control signs visible.
 from collections.abc import Iterator
 from fractions import Fraction
 
-from mardini_cli.events import Probed, Verified
+from mardini_cli.events import Priced, Probed, Verified
 
 
 def probed_lines(clip: Probed) -> Iterator[str]:
@@ -68,3 +68,35 @@ def verified_lines(result: Verified) -> Iterator[str]:
         needed = "" if check.passed else f"; needs {check.needed}"
         yield f"{'ok  ' if check.passed else 'FAIL'}  {check.name:{width}}  {check.found}{needed}"
     yield verified_line(result)
+
+
+def priced_lines(run: Priced) -> Iterator[str]:
+    """What a training run would cost, for eyes: a line a stage."""
+    yield (
+        f"{run.preset}: {run.parameters / 1e6:,.1f} M parameters; {run.processes} x {run.device}, "
+        f"{run.rate / 1e12:.3g} TFLOP/s each in matrix products, measured now"
+    )
+    head = ("stage", "steps", "trained M", "tokens planner", "denoiser", "TFLOP", "GiB", "s a step")
+    rows = [
+        (
+            stage.name,
+            f"{stage.steps:,}",
+            f"{stage.moving / 1e6:,.1f}",
+            f"{stage.planner_tokens:,}",
+            f"{stage.denoiser_tokens:,}",
+            f"{stage.flops / 1e12:,.3f}",
+            f"{stage.memory / 2**30:,.2f}",
+            f"{stage.measured:.3f}" if stage.measured else "-",
+        )
+        for stage in run.stages
+    ]
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    for name, *cells in (head, *rows):
+        right = "  ".join(cell.rjust(w) for cell, w in zip(cells, widths[1:], strict=True))
+        yield f"{name.ljust(widths[0])}  {right}"
+    yield "tokens and TFLOP of a step over all processes; GiB for one of them"
+    least = f"at least {run.least_hours:,.2f} hours, if every operation ran at that rate"
+    if run.expected_hours is None:
+        yield f"{least}; give this again once the run has a log, for the hours to expect"
+    else:
+        yield f"{least}; {run.expected_hours:,.2f} hours to expect, at the pace of the run's log"

@@ -12,13 +12,42 @@ from typer.core import TyperGroup
 from mardini_cli import api
 from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
+from mardini_cli.training.stages import Resume
 
 ConfigArg = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="Settings of the run, a TOML file.")
+    Path,
+    typer.Argument(
+        metavar="CONFIG|FOLDER",
+        help="Settings of the run, a TOML file; or a folder of clips, for the usual settings.",
+    ),
 ]
 ChangesArg = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change, such as data=clips seed=1."),
+]
+
+
+StagesOpt = Annotated[
+    str | None,
+    typer.Option("--stages", metavar="NAME", help="A recipe's stages: tiny, guided, vae or paper."),
+]
+ResumeOpt = Annotated[
+    Resume,
+    typer.Option(
+        "--resume",
+        help="Go on from the folder's checkpoint if there is one, in any case, or begin anew.",
+    ),
+]
+PrintConfigOpt = Annotated[
+    bool,
+    typer.Option("--print-config", help="Write every setting as TOML to standard output, and end."),
+]
+PriceOpt = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Count parameters, tokens, FLOPs, memory and hours of every stage, and train nothing.",
+    ),
 ]
 
 
@@ -40,17 +69,29 @@ train = typer.Typer(
 def run(
     config: ConfigArg,
     changes: ChangesArg = None,
+    stages: StagesOpt = None,
+    resume: ResumeOpt = "auto",
+    print_config: PrintConfigOpt = False,
+    dry_run: PriceOpt = False,
     json: options.JsonOpt = False,
     quiet: options.QuietOpt = False,
 ) -> None:
     """Train a model on folders of clips, which need no captions.
 
     The config names the folders (data, and photos for synthetic motion), the preset or the weights
-    to start from (init), the folder of the run (out) and its stages. A run that was stopped goes
+    to start from (init), the folder of the run (out) and its stages; a folder alone is trained on
+    with the usual settings, and the run goes to runs/FOLDER. A run that was stopped goes
     on from its last checkpoint when the same command is given again. The weights folder goes to
     standard output: mardini interpolate takes it as --model. Several GPUs:
     torchrun --nproc-per-node 2 -m mardini_cli train CONFIG.
 
     Example: mardini train examples/train.toml data=my_clips out=runs/mine
     """
-    Screen.here(json=json, quiet=quiet).follow(api.train(config, changes or []))
+    words = [*(changes or []), *([f"stages={stages}"] if stages else [])]
+    screen = Screen.here(json=json, quiet=quiet)
+    if print_config:
+        typer.echo(api.train_settings(config, words))
+    elif dry_run:
+        screen.follow(iter([api.train_price(config, words)]))
+    else:
+        screen.follow(api.train(config, words, resume))

@@ -73,6 +73,11 @@ def save(
         ) from error
 
 
+def stands(folder: Path) -> bool:
+    """Whether a folder holds the state of a run."""
+    return (folder / NAME).exists()
+
+
 def load(folder: Path, device: torch.device) -> tuple[Place, dict[str, Tensor]] | None:
     """Read the checkpoint of a run, if there is one.
 

@@ -22,10 +22,12 @@ from mardini_cli.errors import ConfigError
 from mardini_cli.events import Event, Paused, Progress, Trained, Warned
 from mardini_cli.training import checkpoint, clips, crew, synthetic
 from mardini_cli.training.batches import Batch, Batches, seed_of
+from mardini_cli.training.blocks import run_as
 from mardini_cli.training.movers import Movers
 from mardini_cli.training.objectives import KINDS, measure_latents
-from mardini_cli.training.stages import StageConfig, TrainConfig, stranded
+from mardini_cli.training.stages import Resume, StageConfig, TrainConfig, stranded
 from mardini_cli.training.starting import (
+    check_resume,
     check_stage,
     claim,
     device_name,
@@ -87,18 +89,20 @@ class Clock:
 class Run:
     """One training run."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, resume: Resume = "auto") -> None:
         self.config = config
         self.crew = crew.join()
         self.device = choose_device(device_name(config.device, self.crew.world))
         claim(self.device)
         self.folder = Path(config.out)
+        check_resume(self.folder, resume)
         make_folder(self.folder)
         torch.manual_seed(seed_of(config.seed, "weights", 0))
         torch.backends.cudnn.benchmark = True  # shapes are few and come back
         self.model = start(config, self.device)
         for stage in config.stages:
             check_stage(stage, self.model.config, self.crew.world)
+        run_as(self.model, config)
         self.started, self.steps = time.perf_counter(), 0
         self.stop, self.paused = Stop(), False
 

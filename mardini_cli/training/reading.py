@@ -5,16 +5,17 @@ Room: training. Words to ``TrainConfig``; what its values mean is said in ``stag
 
 import dataclasses
 import difflib
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mardini_cli.config import from_mapping
+from mardini_cli.config import from_mapping, preset
 from mardini_cli.errors import ConfigError, MissingFileError
-from mardini_cli.training.recipes import tiny_stages
-from mardini_cli.training.stages import INTERPOLATION, StageConfig, TrainConfig
+from mardini_cli.training.recipes import recipe, shortened, tiny_stages
+from mardini_cli.training.stages import INTERPOLATION, PHOTOS, StageConfig, TrainConfig
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -25,24 +26,49 @@ T = TypeVar("T", bound="DataclassInstance")
 def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
     """Read a TOML file, and apply ``key=value`` changes (TOML values) on top.
 
+    A folder stands for the settings that train on what is in it, and go to runs/ITS_NAME.
+
     Raises:
         MissingFileError: no such file.
         ConfigError: not TOML, or a key that does not exist.
     """
-    if not path.is_file():
-        raise MissingFileError(
-            f"{path} is no file", needed="a TOML file of settings", do="check the path"
-        )
-    values = _toml(_text(path), str(path))
+    values = _of_folder(path) if path.is_dir() else _of_file(path)
     for change in changes:
         values |= _changed(change)
-    tables = values.pop("stages", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ConfigError(
-            f"{path}: stages is no list of tables", needed="[[stages]] tables", do="write them so"
-        )
+    stages = values.pop("stages", "tiny")
     config = _built(TrainConfig, values, str(path))
-    return replace(config, stages=tuple(map(_stage, tables)) or tiny_stages())
+    found = _stages(stages, config, str(path))
+    return replace(config, stages=shortened(found, config.steps) if config.steps else found)
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingFileError(
+            f"{path} is no file",
+            needed="a TOML file of settings, or a folder of clips",
+            do="check the path",
+        )
+    return _toml(_text(path), str(path))
+
+
+def _of_folder(folder: Path) -> dict[str, Any]:
+    """Settings for a folder alone: its clips, and its photographs where there are some."""
+    pictures = next((p for p in folder.rglob("*") if p.suffix.lower() in PHOTOS), None)
+    photos = [str(folder)] if pictures else []
+    return {"data": [str(folder)], "photos": photos, "out": f"runs/{folder.resolve().name}"}
+
+
+def _stages(stages: object, config: TrainConfig, where: str) -> tuple[StageConfig, ...]:
+    """The stages that tables list, or those of a recipe by its name."""
+    if isinstance(stages, str):
+        return recipe(stages, preset(config.preset))
+    if not isinstance(stages, list) or not all(isinstance(table, dict) for table in stages):
+        raise ConfigError(
+            f"{where}: stages is no list of tables",
+            needed="[[stages]] tables, or the name of a recipe",
+            do="write them so",
+        )
+    return tuple(map(_stage, stages)) or tiny_stages()
 
 
 def _stage(table: Mapping[str, Any]) -> StageConfig:
@@ -147,3 +173,32 @@ def _toml(text: str, where: str) -> dict[str, Any]:
         raise ConfigError(
             f"{where} is not TOML ({error})", needed="key = value lines", do="mend it"
         ) from error
+
+
+def to_toml(config: TrainConfig) -> str:
+    """Write settings so that ``read_config`` reads the same run."""
+    lines = [f"{key} = {_value(value)}" for key, value in _told(config) if key != "stages"]
+    for stage in config.stages:
+        lines += ["", "[[stages]]"]
+        for key, value in _told(stage):
+            told = dict(value) if key == "tasks" else value
+            lines.append(f"{key} = {_value(told)}")
+    return "\n".join(lines)
+
+
+def _told(config: "DataclassInstance") -> list[tuple[str, Any]]:
+    """Keys and values; TOML has no word for nothing, so what is left to the program is left out.
+
+    Steps of all stages together are left out as well: the stages have them by now.
+    """
+    pairs = [(each.name, getattr(config, each.name)) for each in dataclasses.fields(config)]
+    if isinstance(config, TrainConfig):
+        pairs = [(key, value) for key, value in pairs if key != "steps"]
+    return [(key, value) for key, value in pairs if value is not None]
+
+
+def _value(value: object) -> str:
+    """A TOML value; JSON's strings, numbers and lists are TOML's as well."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_value(key)} = {_value(x)}" for key, x in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)

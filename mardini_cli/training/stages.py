@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from mardini_cli.errors import ConfigError
 
 Kind = Literal["guided", "sharp", "vae", "planner", "denoiser", "joint"]
+Resume = Literal["auto", "must", "never"]
 Mix = tuple[tuple[str, float], ...]
 
 TASKS = ("ends", "middle", "every-other", "extend", "animate", "random")
@@ -23,6 +24,8 @@ WEIGHTS: Mapping[str, tuple[float, float]] = {
 ``guided`` stay poor on purpose; in ``sharp`` nothing that says latents moves."""
 ENCODING, DENOISING = ("guided", "vae"), ("denoiser", "joint")
 """Kinds that move what says latents, and those that learn its language."""
+PHOTOS = (".webp", ".jpg", ".jpeg", ".png")
+"""Endings of photographs."""
 FEWEST_SLOTS = 4
 """With fewer, giving ends and middle would leave nothing to make."""
 
@@ -59,6 +62,11 @@ class StageConfig:
     """Share of each task of ``TASKS``; they sum to 1."""
     keep: tuple[float, float] = (0.06, 0.6)
     """Keep ratio of the random task (paper 6.1)."""
+    fps: float = 0.0
+    """Slots of a second, to the nearest frame; 0: about a thirtieth of a second apart, or up to
+    four times that."""
+    jitter: float = 0.0
+    """How far slots leave their even places, in steps between them; the model sees true times."""
     photos: float = 0.3
     """Share of windows made from photographs."""
     latents: tuple[float, float, float] = (0.45, 0.25, 0.30)
@@ -126,6 +134,8 @@ class StageConfig:
             (self.slots >= FEWEST_SLOTS, f"slots = {self.slots}", f"{FEWEST_SLOTS} or more"),
             (self.side >= 32, f"side = {self.side}", "32 or more"),
             (self.attention in forms, f"attention '{self.attention}'", "st or t, or empty"),
+            (0 <= self.fps <= 240, f"fps = {self.fps}", "0 to 240"),
+            (0 <= self.jitter < 0.5, f"jitter = {self.jitter}", "0 to below 0.5"),
             (self.clip > 0, f"clip = {self.clip}", "more than 0"),
             (self.average >= 0, f"average = {self.average}", "0 or more"),
             (0 <= min(self.betas) <= max(self.betas) < 1, f"betas = {self.betas}", "0 to below 1"),
@@ -161,6 +171,8 @@ class TrainConfig:
     """Weights to start from: a release name, a weights folder, or the folder of another run, whose
     checkpoint holds them in full precision. Empty starts from scratch."""
     stages: tuple[StageConfig, ...] = field(default_factory=tuple)
+    steps: int = 0
+    """Steps of all stages together, shared out as theirs are; 0: as they say."""
     seed: int = 0
     device: str = "auto"
     short: int = 288
@@ -177,10 +189,12 @@ class TrainConfig:
     """Work the blocks of planner and denoiser out again on the way back: less memory, more time."""
     compile: bool = False
     """Compile the blocks of planner and denoiser."""
+    shard: bool = False
+    """Share planner and denoiser out over the processes (FSDP2); checkpoints are shared out too."""
 
     def __post_init__(self) -> None:
         lowest = {
-            "short": 32, "save": 1, "held_out": 0, "workers": 0, "seed": 0, "spike": 0,
+            "short": 32, "save": 1, "held_out": 0, "steps": 0, "workers": 0, "seed": 0, "spike": 0,
         }  # fmt: skip
         for key, least in lowest.items():
             if getattr(self, key) < least:

@@ -16,7 +16,7 @@ from mardini_cli.model.attention import IdentityAttention
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.training import checkpoint
 from mardini_cli.training.around import around
-from mardini_cli.training.stages import StageConfig, TrainConfig
+from mardini_cli.training.stages import Resume, StageConfig, TrainConfig
 
 
 def device_name(name: str, world: int) -> str:
@@ -30,6 +30,23 @@ def claim(device: torch.device) -> None:
     """Make one GPU of several this process's own; a device without a number is the first anyway."""
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
+
+
+def check_resume(folder: Path, resume: Resume) -> None:
+    """Refuse to begin where a run stands, or to go on where none does, as ``--resume`` says.
+
+    Raises:
+        ConfigError: the folder is not as it should be.
+    """
+    stands = checkpoint.stands(folder)
+    if resume == "must" and not stands:
+        raise ConfigError(
+            f"{folder} holds no checkpoint", needed="a run to go on with", do="use --resume auto"
+        )
+    if resume == "never" and stands:
+        raise ConfigError(
+            f"{folder} holds a run already", needed="a folder without one", do="choose another out"
+        )
 
 
 def make_folder(folder: Path) -> None:

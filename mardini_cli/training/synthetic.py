@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from mardini_cli.errors import ConfigError, DamagedMediaError
 from mardini_cli.media.bulk import photo_bytes
 from mardini_cli.training.clips import files
+from mardini_cli.training.stages import PHOTOS
 
-PHOTOS = (".webp", ".jpg", ".jpeg", ".png")
 Picture = NDArray[Any]
 Path2x3 = NDArray[np.float32]
 _SIDE = 400  # of the stored photographs, pixels

@@ -1,14 +1,18 @@
 """``mardini train`` from outside: its words, its result and its errors."""
 
+import dataclasses
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from mardini_cli.training.stages import TrainConfig
 from tests.pipeline.clips import even_times, write_clip
 
+KEYS = len(dataclasses.fields(TrainConfig))
 CONFIG = """
 preset = "nano"
 data = ["clips"]
@@ -67,6 +71,73 @@ def test_json_gives_one_event_a_line(folder: Path) -> None:
     assert (events[2]["output"], events[2]["steps"]) == ("run/weights", 2)
 
 
+def test_settings_can_be_printed(folder: Path) -> None:
+    shown = run(folder, "train", "train.toml", "seed=7", "--print-config")
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "seed = 7\n" in shown.stdout
+    assert not (folder / "run").exists()
+
+
+def test_a_dry_run_counts_and_trains_nothing(folder: Path) -> None:
+    shown = run(folder, "train", "train.toml", "--dry-run")
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    first, head, stage, *_ = shown.stdout.splitlines()
+    assert first.startswith("nano: 0.5 M parameters; 1 x cpu, ")
+    assert (head.split()[:2], stage.split()[:2]) == (["stage", "steps"], ["guided", "2"])
+    assert not (folder / "run").exists()
+
+
+def test_a_folder_is_enough(folder: Path) -> None:
+    words = ("preset=nano", "device=cpu", "workers=0", "-q")
+    small = 'stages=[{name = "a", kind = "denoiser", steps = 1, side = 48, batch = 1}]'
+
+    shown = run(folder, "train", "clips", small, *words)
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == "runs/clips/weights\n"
+    assert (folder / "runs" / "clips" / "weights" / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("first", "resume", "told"),
+    [
+        (True, "never", "mardini: run holds a run already; needs a folder without one; "),
+        (False, "must", "mardini: run holds no checkpoint; needs a run to go on with; "),
+    ],
+)
+def test_resume_says_what_is_expected_of_the_folder(
+    first: bool, resume: str, told: str, folder: Path
+) -> None:
+    if first:
+        run(folder, "train", "train.toml")
+
+    shown = run(folder, "train", "train.toml", "--resume", resume)
+
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert shown.stderr.startswith(told)
+
+
+def test_a_scheduler_s_signal_ends_with_nothing_wrong(folder: Path) -> None:
+    words = [sys.executable, "-m", "mardini_cli", "train", "train.toml", "--json"]
+    config = (folder / "train.toml").read_text().replace("steps = 2", "steps = 100000")
+    (folder / "train.toml").write_text(config)
+    env = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        begun = running.stdout.readline()  # fifty steps are done
+        running.send_signal(signal.SIGTERM)
+        rest = running.stdout.read()
+        ended = running.wait(60)
+
+    paused = json.loads(rest.splitlines()[-1])
+    assert (ended, json.loads(begun)["event"]) == (0, "progress")
+    assert (paused["event"], paused["output"], paused["stage"]) == ("paused", "run", "guided")
+    assert paused["step"] >= 50
+    assert (folder / "run" / "checkpoint.safetensors").is_file()
+
+
 def test_help_teaches() -> None:
     shown = run(Path(), "train", "--help")
 
@@ -80,12 +151,13 @@ def test_help_teaches() -> None:
         (
             ["no.toml"],
             1,
-            "mardini: no.toml is no file; needs a TOML file of settings; check the path\n",
+            "mardini: no.toml is no file; needs a TOML file of settings, or a folder of clips; "
+            "check the path\n",
         ),
         (
             ["train.toml", "presett=nano"],
             2,
-            "mardini: unknown key 'presett' in 'presett=nano'; needs one of 16 keys; "
+            f"mardini: unknown key 'presett' in 'presett=nano'; needs one of {KEYS} keys; "
             "did you mean preset?\n",
         ),
         (

@@ -271,6 +271,24 @@ def test_a_stage_may_change_the_form_of_attention_and_keeps_the_weights(
     assert {block.across.over for block in blocks_of(model)} == {"t"}
 
 
+def test_blocks_that_are_worked_out_again_give_the_same_weights(tmp_path: Path) -> None:
+    for again in (False, True):
+        run(settings(tmp_path, stage("joint"), recompute=again, out=str(tmp_path / str(again))))
+
+    plain, other = (saved(str(tmp_path / str(again))) for again in (False, True))
+    assert all(torch.equal(plain[name], value) for name, value in other.items())
+
+
+@pytest.mark.slow
+def test_compiled_blocks_give_nearly_the_same_weights(tmp_path: Path) -> None:
+    for compiled in (False, True):
+        one = settings(tmp_path, stage("joint"), out=str(tmp_path / str(compiled)))
+        run(replace(one, compile=compiled))
+
+    plain, other = (saved(str(tmp_path / str(compiled))) for compiled in (False, True))
+    torch.testing.assert_close(other, plain, atol=1e-4, rtol=0)
+
+
 def test_minutes_end_a_stage_and_the_next_one_follows(tmp_path: Path) -> None:
     timed = stage("denoiser", steps=100_000, minutes=0.02)
 

@@ -1,5 +1,6 @@
 """Settings of a run: what a file may say, and what it is told when it may not."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,8 @@ import pytest
 
 from mardini_cli import config
 from mardini_cli.errors import ConfigError, MissingFileError
-from mardini_cli.training.reading import read_config
-from mardini_cli.training.recipes import tiny_stages
+from mardini_cli.training.reading import read_config, to_toml
+from mardini_cli.training.recipes import recipe, tiny_stages
 from mardini_cli.training.stages import StageConfig, TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +90,44 @@ def test_what_means_nothing_is_one_line(
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="is no file"):
         read_config(tmp_path / "none.toml")
+
+
+def test_a_folder_stands_for_the_usual_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    plain = read_config(folder)
+    (folder / "beach.JPG").touch()
+    with_photos = read_config(folder, ["seed=3"])
+
+    assert plain == TrainConfig(data=(str(folder),), out="runs/holiday", stages=tiny_stages())
+    assert (with_photos.photos, with_photos.seed) == ((str(folder),), 3)
+
+
+def test_stages_may_be_named(tmp_path: Path) -> None:
+    by_file = read(tmp_path, 'preset = "s-st"\nstages = "paper"')
+    by_change = read(tmp_path, STAGE, "preset=s-st", "stages=paper")
+
+    assert by_file.stages == by_change.stages == recipe("paper", config.preset("s-st"))
+
+
+def test_steps_shorten_the_whole_run(tmp_path: Path) -> None:
+    assert sum(stage.steps for stage in read(tmp_path, "", "steps=105").stages) == 105
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        ("examples/train.toml", []),
+        ("weights/mardini-tiny/train.toml", ['out="a \\"b\\" é"']),
+        ("examples/train.toml", ["preset=l-t", "stages=paper", "steps=500"]),
+    ],
+)
+def test_settings_that_are_printed_are_the_settings_of_the_run(
+    path: str, changes: list[str], tmp_path: Path
+) -> None:
+    wanted = read_config(ROOT / path, changes)
+
+    assert read(tmp_path, to_toml(wanted)) == replace(wanted, steps=0)
 
 
 @pytest.mark.parametrize("path", ["examples/train.toml", "weights/mardini-tiny/train.toml"])
