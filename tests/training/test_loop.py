@@ -125,6 +125,19 @@ def test_a_folder_of_another_run_is_refused(unbroken: Path) -> None:
         run(config)
 
 
+def test_resume_says_what_is_expected_of_the_folder(unbroken: Path, tmp_path: Path) -> None:
+    stands = settings(unbroken, *STAGES)
+    empty = settings(unbroken, *STAGES, out=str(tmp_path / "run"))
+
+    with pytest.raises(ConfigError, match="holds a run already; needs a folder without one"):
+        loop.Run(stands, "never")
+    with pytest.raises(ConfigError, match="holds no checkpoint; needs a run to go on with"):
+        loop.Run(empty, "must")
+    assert not (tmp_path / "run").exists()
+    loop.Run(stands, "must")
+    loop.Run(empty, "never")
+
+
 def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
     config = settings(tmp_path, stage("denoiser"))
     (tmp_path / "run").mkdir()
