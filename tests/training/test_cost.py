@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mardini_cli import config
 from mardini_cli.events import Priced
-from mardini_cli.model import attention
+from mardini_cli.model import fastest, kernels
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.training import cost
 from mardini_cli.training.objectives import KINDS, Step
@@ -33,7 +33,7 @@ def test_operations_are_those_of_a_step_with_numbers(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All but attention, whose kernels count their way back differently: the next test."""
-    monkeypatch.setattr(attention, "_dense", lambda q, k, v: q + k.mean() + v.mean())
+    monkeypatch.setattr(fastest, "sdpa", lambda q, k, v: q + k.mean() + v.mean())
     one = stage(kind, batch=1, critic=kind == "guided")
     real = batch(one)
     objective, flops = KINDS[one.kind](model(preset_of(kind)), one), FlopCounterMode(display=False)
@@ -53,7 +53,7 @@ def test_attention_counts_two_products_there_and_five_back() -> None:
     flops = FlopCounterMode(display=False)
 
     with cost._FusedAttention(), flops:
-        attention.attention(q, q, q).sum().backward()
+        kernels.attention(q, q, q).sum().backward()
 
     assert flops.get_total_flops() == 7 * 2 * (2 * 3 * 6 * 6 * 8)
 
