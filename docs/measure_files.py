@@ -141,7 +141,7 @@ def ours(source: Path, output: Path, encode: EncodeSettings) -> int:
     base = common_time_base([*plan.times, info.end])
     model = cast("MarDini", Shift())
     with Writer(output, info, base, info.end, encode) as writer:
-        for _ in pipeline.run(plan, ClipSource(info), model, pipeline.MakeSettings(), writer):
+        for _ in pipeline.run(plan, ClipSource(info), [model], pipeline.MakeSettings(), writer):
             pass
     return len(plan.slots)
 
@@ -177,7 +177,7 @@ def memory(seconds: int, size: tuple[int, int]) -> None:
         found = []
         with Writer(Path(folder, "out.mp4"), info, base, info.end, encode) as writer:
             model, making = cast("MarDini", Shift()), pipeline.MakeSettings()
-            for told in pipeline.run(plan, ClipSource(info), model, making, writer):
+            for told in pipeline.run(plan, ClipSource(info), [model], making, writer):
                 pages = int(Path("/proc/self/statm").read_text().split()[1])
                 found.append((told.done / 2 / RATE / 60, pages * resource.getpagesize() / 2**20))
     steady = np.array([(at, size) for at, size in found if at > seconds / 240])

@@ -15,6 +15,7 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     ├── OutputError                what was asked for cannot be written
     │   ├── OutputExistsError
     │   ├── OutputIsInputError
+    │   ├── OutputBusyError
     │   ├── UnwritableError
     │   ├── EncoderError
     │   └── ProofError
@@ -30,6 +31,9 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     │       ├── HubGatedError
     │       └── HubTokenError
     ├── DeviceError                this machine lacks what was asked for
+    ├── ResumeError                what is kept of earlier work does not fit
+    ├── StoppedError               the work was asked to end before it was done
+    │   └── TerminatedError
     ├── BaselineError              a program to compare with did not do its part
     ├── MadeFrameError             the model made something that is no picture
     └── ShapeError                 a tensor of the wrong shape at a room's door
@@ -139,6 +143,12 @@ class OutputIsInputError(OutputError):
     code = "output-is-input"
 
 
+class OutputBusyError(OutputError):
+    """Another run is writing the same result."""
+
+    code = "output-busy"
+
+
 class UnwritableError(OutputError):
     """The folder, the disk or the container refuses the result."""
 
@@ -227,6 +237,26 @@ class DeviceError(MardiniError):
     """This machine lacks what was asked for."""
 
     code = "device"
+
+
+class ResumeError(MardiniError):
+    """Earlier work is to be gone on with, and does not fit what is asked for."""
+
+    code = "resume"
+
+
+class StoppedError(MardiniError):
+    """The work was asked to end before it was done: by Ctrl-C, or since its time was up."""
+
+    code = "stopped"
+    exit_code = ExitCode.INTERRUPTED
+
+
+class TerminatedError(StoppedError):
+    """The work was asked to end by SIGTERM."""
+
+    code = "terminated"
+    exit_code = ExitCode.TERMINATED
 
 
 class BaselineError(MardiniError):

@@ -23,7 +23,7 @@ from mardini_cli.api.interpolate import InterpolateRequest
 from mardini_cli.api.interpolate import interpolate as interpolate_events
 from mardini_cli.api.keyframes import Fit, KeyframesRequest
 from mardini_cli.api.keyframes import keyframes as keyframes_events
-from mardini_cli.api.making import MakeRequest, Plain
+from mardini_cli.api.making import MakeRequest, Plain, Resume
 from mardini_cli.api.shots import AtCuts, Duplicates
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import UsageError
@@ -81,6 +81,11 @@ class Making(TypedDict, total=False):
     bake_rotation: bool
     pix_fmt: str | None
     overwrite: bool
+    skip_existing: bool
+    resume: Resume
+    work_dir: FilePath | None
+    until: str | None
+    max_minutes: float | None
     range: str | None
     preview: bool
     compare: Plain | None
@@ -204,7 +209,7 @@ def _with(request: Request, flags: dict[str, Any]) -> Request:
             needed="a flag of this task",
             do="see the command's --help",
         )
-    for name in {"output", "write_cuts"} & flags.keys():
+    for name in {"output", "work_dir", "write_cuts"} & flags.keys():
         flags[name] = None if flags[name] is None else Path(flags[name])
     if isinstance(flags.get("fps"), str):
         flags["fps"] = rate_of(flags["fps"])  # "59.94" means 60000/1001

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, cast
 
 from mardini_cli.api.jobs import Job, Tools, comparison_of, planned, preview_of
 from mardini_cli.api.making import MakeRequest, span_of, tile_of
-from mardini_cli.errors import ConfigError
+from mardini_cli.api.resuming import settled
+from mardini_cli.errors import ConfigError, MardiniError, StoppedError
 from mardini_cli.events import Drawn, Event, Finished, Warned
 
 if TYPE_CHECKING:
+    from mardini_cli.media.workplace import Workplace
     from mardini_cli.media.writer import Writer
     from mardini_cli.model.kernels import Backend
     from mardini_cli.model.mardini import MarDini
@@ -57,7 +59,18 @@ def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
         yield Warned(code="input", message=notice)
     if job.request.dry_run:
         return
-    yield from _make(job, models or load_models(job.request, job.tools))
+    from mardini_cli.media.workplace import Workplace
+
+    with Workplace(job.output, job.request.work_dir) as place:
+        try:
+            yield from _make(job, models, place)
+        except MardiniError as error:
+            if place.holds_frames and not isinstance(error, StoppedError):
+                yield Warned(
+                    code="kept",
+                    message=f"made frames are kept in {place.segments}; the same command goes on",
+                )
+            raise
     yield Finished(
         output=job.output,
         frames=len(job.plan.times),
@@ -112,11 +125,10 @@ def _looking(job: Job) -> Iterator[Event]:
         yield Drawn(output=film, what=f"{job.request.compare} on the left, ours on the right")
 
 
-def _make(job: Job, models: Sequence[MarDini]) -> Iterator[Event]:
+def _make(job: Job, models: Sequence[MarDini], place: Workplace) -> Iterator[Event]:
     from mardini_cli import pipeline
     from mardini_cli.media.containers import kind_of
 
-    model, *others = models
     settings = pipeline.MakeSettings(
         sampler=job.request.sampler,
         dtype=job.tools.dtype,
@@ -125,20 +137,24 @@ def _make(job: Job, models: Sequence[MarDini]) -> Iterator[Event]:
         batch=job.request.batch,
         match=job.match,
     )
-    with _writer(job) as writer:
+    with _writer(job, place) as writer:
         for notice in writer.notices:
             yield Warned(code="output", message=notice)
-        yield from pipeline.run(job.plan, job.source, model, settings, writer, others)
+        keeping = yield from settled(job, writer, place)
+        models = models or load_models(job.request, job.tools)
+        place.keeps = True  # from here on there may be something to go on from
+        yield from pipeline.run(job.plan, job.source, models, settings, writer, keeping)
         if job.proved and not kind_of(job.output).animation:
             from mardini_cli.api.proof import prove_job
 
             yield from prove_job(job, writer)
+    place.keeps = False
 
 
-def _writer(job: Job) -> Writer:
+def _writer(job: Job, place: Workplace) -> Writer:
     from mardini_cli.media.timing import common_time_base
     from mardini_cli.media.writer import Writer
 
     times = job.plan.times
     base = common_time_base([*times, job.end])
-    return Writer(job.output, job.info, base, job.end, job.tools.encode, times)
+    return Writer(place.part, job.info, base, job.end, job.tools.encode, times)

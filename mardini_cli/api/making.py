@@ -8,12 +8,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from mardini_cli.api.deadline import check_limits
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import ConfigError
 
 SMALLEST_RESOLUTION = 32
 SMALLEST_TILE = 256
 Plain = Literal["repeat", "blend"]
+Resume = Literal["auto", "never", "force"]
 ATTENTION = ("auto", "xformers", "sdpa")
 
 
@@ -56,6 +58,17 @@ class MakeRequest:
     """FFmpeg's pixel format; None is the input's, or the nearest that the encoder takes."""
     overwrite: bool = False
     """Replace an output that stands there already."""
+    skip_existing: bool = False
+    """Leave an output that stands there already, and call that done."""
+    resume: Resume = "auto"
+    """auto goes on from what stopped work left, where it fits, and keeps made frames if the work
+    takes long; force keeps them always, and goes on with another device or version too; never."""
+    work_dir: Path | None = None
+    """Folder for made frames that are kept; None is a hidden folder beside the output."""
+    until: str | None = None
+    """Stop at this time of day, or date and time, and keep what is made."""
+    max_minutes: float | None = None
+    """Stop after so many minutes, and keep what is made."""
     dry_run: bool = False
     """Check and plan, and make nothing."""
     show_plan: bool = False
@@ -104,6 +117,15 @@ def check_making(request: MakeRequest) -> None:
             needed=" or ".join(get_args(Plain)),
             do="choose one",
         )
+    if request.resume not in get_args(Resume):
+        raise ConfigError(
+            f"resume '{request.resume}'", needed=", ".join(get_args(Resume)), do="choose one"
+        )
+    if request.skip_existing and request.overwrite:
+        raise ConfigError(
+            "both --skip-existing and --overwrite", needed="one of them", do="leave one out"
+        )
+    check_limits(request.until, request.max_minutes)
     tile_of(request.tile)
     span_of(request.range)
 

@@ -92,6 +92,11 @@ class _Compared:
     source: Source
     info: ClipInfo
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Those of the source."""
+        return self.source.paths
+
     def frames(self) -> Generator[Frame, None, None]:
         """Those of the source."""
         return self.source.frames()

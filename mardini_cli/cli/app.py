@@ -6,13 +6,13 @@ Signals become exceptions, so that whatever is open closes: no half-made file st
 
 import io
 import os
-import signal
 import sys
-from types import FrameType
 from typing import Annotated
 
 import typer
 
+from mardini_cli import stopping
+from mardini_cli.cli import signals
 from mardini_cli.cli.animate import animate
 from mardini_cli.cli.doctor import doctor
 from mardini_cli.cli.evaluate import evaluate
@@ -24,7 +24,7 @@ from mardini_cli.cli.screen import Screen
 from mardini_cli.cli.train import train
 from mardini_cli.cli.verify import verify
 from mardini_cli.cli.weights import weights
-from mardini_cli.errors import ExitCode, MardiniError
+from mardini_cli.errors import ExitCode, MardiniError, StoppedError
 
 app = typer.Typer(
     name="mardini",
@@ -79,19 +79,18 @@ def _program(
 def main() -> None:
     """Run the command line, and end the process with an exit code of ``errors.ExitCode``."""
     _speak_any_name(sys.stdout)
-    signal.signal(signal.SIGTERM, _end_on_signal)
+    stopping.begin()
+    signals.catch()
     try:
         app(prog_name="mardini")
     except MardiniError as error:
-        Screen.here(json=_asks_for_json(sys.argv[1:])).fail(error)
+        screen = Screen.here(json=_asks_for_json(sys.argv[1:]))
+        screen.fail(error)
+        if isinstance(error, StoppedError):
+            screen.tell_how_to_go_on(sys.argv[1:])
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # where signals cannot be caught
         sys.exit(ExitCode.INTERRUPTED)
-
-
-def _end_on_signal(number: int, _frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # a second one must not cut the tidying up short
-    sys.exit(ExitCode.TERMINATED)
 
 
 def _speak_any_name(stream: object) -> None:

@@ -163,6 +163,35 @@ CompareOpt = Annotated[
 OverwriteOpt = Annotated[
     bool, typer.Option("--overwrite", help="Replace the result if it stands there already.")
 ]
+SkipExistingOpt = Annotated[
+    bool,
+    typer.Option("--skip-existing", help="Leave results that stand there already, and go on."),
+]
+ResumeOpt = Annotated[
+    str,
+    typer.Option(
+        "--resume",
+        metavar="auto|never|force",
+        help="Go on from what stopped work left. auto: where everything is the same; force: with"
+        " another device or version too, and keep made frames of short work as well.",
+    ),
+]
+WorkDirOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--work-dir",
+        metavar="DIR",
+        help="Keep made frames there until all is done. Without it: hidden, beside the result.",
+    ),
+]
+UntilOpt = Annotated[
+    str | None,
+    typer.Option("--until", metavar="HH:MM", help="Stop then, and keep what is made."),
+]
+MaxMinutesOpt = Annotated[
+    float | None,
+    typer.Option("--max-minutes", metavar="M", help="Stop after M minutes, and keep what is made."),
+]
 DryRunOpt = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
 ]

@@ -7,9 +7,10 @@ JSON lines), standard error all that is meant for eyes. Tests replace the stream
 import dataclasses
 import json
 import os
+import shlex
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
@@ -84,6 +85,10 @@ class Screen:
         if self.json:
             self._write(self.out, json.dumps(_error_fields(error)))
         self._write(self.err, f"mardini: {visible(str(error))}")
+
+    def tell_how_to_go_on(self, words: Sequence[str]) -> None:
+        """Say which command goes on with work that was stopped."""
+        self._write(self.err, f"to go on: {visible(shlex.join(['mardini', *words]))}")
 
     def _bar(self) -> "AbstractContextManager[_Bar]":
         if self.json or self.quiet:

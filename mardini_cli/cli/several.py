@@ -11,7 +11,7 @@ import typer
 
 from mardini_cli import api
 from mardini_cli.cli.screen import Screen
-from mardini_cli.errors import ExitCode, MardiniError, UsageError
+from mardini_cli.errors import ExitCode, MardiniError, StoppedError, UsageError
 from mardini_cli.events import Event
 
 Request = TypeVar("Request", bound=api.MakeRequest)
@@ -29,8 +29,8 @@ def follow_all(
     for request in requests:
         try:
             screen.follow(command(request), dry_run=request.dry_run)
-        except UsageError:
-            raise  # wrong words are wrong for every input
+        except (UsageError, StoppedError):
+            raise  # wrong words are wrong for every input, and the end is the end of all
         except MardiniError as error:
             screen.fail(error)
             failed += 1

@@ -77,17 +77,17 @@ def _check_folder(output: Path, overwrite: bool) -> None:
 
 
 class PartFile:
-    """A hidden file beside the result, which takes the result's name once it is whole."""
+    """A hidden file near the result, which takes the result's name once it is whole."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, folder: Path | None = None) -> None:
         self.output = output.absolute()
-        self.path = self.output.with_name(f".mardini-{secrets.token_hex(6)}.part")
+        self.path = (folder or self.output.parent) / f".mardini-{secrets.token_hex(6)}.part"
 
     def publish(self) -> None:
         """Put the bytes on the disk, then give them their name in one step."""
-        _sync(self.path)
+        sync(self.path)
         self.path.replace(self.output)
-        _sync(self.output.parent)
+        sync(self.output.parent)
 
     def discard(self) -> None:
         """Leave nothing behind."""
@@ -97,10 +97,10 @@ class PartFile:
 class PartFolder(PartFile):
     """A hidden folder beside the result's, whose pictures move over once all are there."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, folder: Path | None = None) -> None:
         self.output = output.absolute()
-        folder = self.output.parent
-        self._folder = folder.with_name(f".mardini-{secrets.token_hex(6)}.part")
+        beside = folder or self.output.parent.parent
+        self._folder = beside / f".mardini-{secrets.token_hex(6)}.part"
         self._folder.mkdir()
         self.path = self._folder / output.name
 
@@ -132,14 +132,20 @@ class Stream(PartFile):
         """Nothing is left here."""
 
 
-def part_for(output: Path) -> PartFile:
-    """Where a result is written until it is whole."""
+def part_for(output: Path, folder: Path | None = None) -> PartFile:
+    """Where a result is written until it is whole.
+
+    Args:
+        output: its name.
+        folder: for the hidden file, on the same file system; by default beside the result.
+    """
     if output == STREAM:
         return Stream(output)
-    return PartFolder(output) if is_numbered(output) else PartFile(output)
+    return (PartFolder if is_numbered(output) else PartFile)(output, folder)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk: a power cut does not take them."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -233,6 +233,17 @@ def channels(frame: VideoFrame, layout: Layout) -> list[Codes]:
     return found
 
 
+def codes_of(frame: VideoFrame, layout: Layout) -> list[Codes]:
+    """All that a frame of a layout says: its channels, then alpha where the layout holds it.
+
+    ``frame_of`` makes the same frame of them.
+    """
+    found = channels(frame, layout)
+    if layout.alpha and layout.spare is not None:
+        found.append(_samples(frame, layout.spare, (frame.height, frame.width), layout.dtype))
+    return found
+
+
 def frame_of(codes: list[Codes], layout: Layout, alpha: Codes | None = None) -> VideoFrame:
     """A new frame that holds these numbers; padding, and alpha unless told, are opaque."""
     rows, columns = codes[0].shape

@@ -5,7 +5,7 @@ at a rate that the user names; all must have the size and the pixel format of th
 """
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
@@ -96,7 +96,7 @@ class Pictures:
     """Pictures in files of their own."""
 
     info: ClipInfo
-    paths: Sequence[Path]
+    paths: tuple[Path, ...]
 
     def frames(self) -> Generator[Frame, None, None]:
         """Decode one picture after the other.
@@ -153,6 +153,11 @@ class Animation:
     """An animated WebP, by Pillow: FFmpeg 8 reads none."""
 
     info: ClipInfo
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self.info.path,)
 
     def frames(self) -> Generator[Frame, None, None]:
         """Decode one picture after the other."""

@@ -5,6 +5,7 @@ Room: media (floor 2). A clip is one kind; ``stills`` has another.
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from mardini_cli.media.probe import ClipInfo
@@ -19,6 +20,11 @@ class Source(Protocol):
         """Size, planes, colour, times."""
         ...
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that all frames come from."""
+        ...
+
     def frames(self) -> Generator[Frame, None, None]:
         """Yield exactly ``info.times``, anew at each call; closing it ends the reading."""
         ...
@@ -29,6 +35,11 @@ class ClipSource:
     """The frames of a file."""
 
     info: ClipInfo
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """That file."""
+        return (self.info.path,)
 
     def frames(self) -> Generator[Frame, None, None]:
         """Decode them; raises what ``reader.read`` does."""

@@ -34,8 +34,9 @@ from mardini_cli.media.copying import Companions
 from mardini_cli.media.door import Doing, translated
 from mardini_cli.media.encoders import EncodeSettings
 from mardini_cli.media.opening import Opened, clock_for, open_result
-from mardini_cli.media.output import part_for
+from mardini_cli.media.output import PartFile, part_for
 from mardini_cli.media.palette import Palette
+from mardini_cli.media.planes import Layout
 from mardini_cli.media.probe import ClipInfo
 from mardini_cli.media.reader import Frame
 from mardini_cli.media.timing import ticks
@@ -45,7 +46,8 @@ class Writer:
     """Writes one clip. Use as a context manager; a clean exit puts the file in its place.
 
     Args:
-        output: where the result goes; ``check_output`` has been asked.
+        output: where the result goes; ``check_output`` has been asked. Or the part file that
+            will go there.
         info: the source: its size, planes, colour, rotation, sound; only those other streams
             that ``info.streams`` lists go along.
         time_base: seconds a tick; should hold every time exactly (``timing.common_time_base``).
@@ -60,17 +62,18 @@ class Writer:
 
     def __init__(
         self,
-        output: Path,
+        output: Path | PartFile,
         info: ClipInfo,
         time_base: Fraction,
         end: Fraction,
         settings: EncodeSettings | None = None,
         times: Sequence[Fraction] = (),
     ) -> None:
-        self._choice = chosen(output, info, settings or EncodeSettings(), times or info.times)
+        self._part = output if isinstance(output, PartFile) else part_for(output)
+        name = self._part.output
+        self._choice = chosen(name, info, settings or EncodeSettings(), times or info.times)
         self._info = self._choice.info
         self._clock = clock_for(self._info, time_base, end, times)
-        self._part = part_for(output)
         self._opened: Opened | None = None
         self._companions: Companions | None = None
         self._palette: Palette | None = None
@@ -145,11 +148,34 @@ class Writer:
                 needed="a picture",
                 do="run again with --dtype fp32",
             )
-        stored = np.rot90(rgb, -self._info.quarter_turns).astype(np.float32, copy=False)
         with translated(self._part.output, Doing.WRITING):
-            self._take(
-                planes.frame_from_rgb(stored, self._choice.layout, self._choice.colour), time
-            )
+            self._take(self.stored(rgb), time)
+
+    def stored(self, rgb: Floats) -> VideoFrame:
+        """A made frame as it goes to the encoder, in the planes of ``layout``."""
+        turned = np.rot90(rgb, -self._info.quarter_turns).astype(np.float32, copy=False)
+        return planes.frame_from_rgb(turned, self._choice.layout, self._choice.colour)
+
+    def restored(self, frame: VideoFrame, time: Fraction) -> None:
+        """Write what ``stored`` gave."""
+        with translated(self._part.output, Doing.WRITING):
+            self._take(frame, time)
+
+    @property
+    def layout(self) -> Layout:
+        """How the numbers of the result's frames lie."""
+        return self._choice.layout
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the result's frames as they are stored."""
+        return self._info.height, self._info.width
+
+    @property
+    def pixels(self) -> str:
+        """All that turns a made frame into planes, in words."""
+        choice = self._choice
+        return f"{self.layout.name} {self.size} {self._info.quarter_turns} {choice.colour}"
 
     def finish(self) -> Path:
         """Write what is left; the file is whole, but has no name yet. A second call does nothing.

@@ -5,8 +5,18 @@ nor who asked. Prints nothing.
 """
 
 from mardini_cli.pipeline.desk import Picture
+from mardini_cli.pipeline.keeping import KeepSettings, fits
 from mardini_cli.pipeline.making import Maker, MakeSettings, paint
 from mardini_cli.pipeline.still import hold_still
 from mardini_cli.pipeline.walking import run
 
-__all__ = ["MakeSettings", "Maker", "Picture", "hold_still", "paint", "run"]
+__all__ = [
+    "KeepSettings",
+    "MakeSettings",
+    "Maker",
+    "Picture",
+    "fits",
+    "hold_still",
+    "paint",
+    "run",
+]

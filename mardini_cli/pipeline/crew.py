@@ -23,13 +23,13 @@ Made = list[tuple[Slot, Picture]]
 class Crew:
     """Makers that work side by side, one thread each. Use as a context manager."""
 
-    def __init__(self, makers: Sequence[Maker]) -> None:
+    def __init__(self, makers: Sequence[Maker], begun: int = 0) -> None:
         self._threads = ThreadPoolExecutor(len(makers), thread_name_prefix="mardini-device")
         self._idle: SimpleQueue[Maker] = SimpleQueue()
         for maker in makers:
             self._idle.put(maker)
         self._most = len(makers)
-        self._begun = 0
+        self._begun = begun  # windows
         self._running: deque[tuple[frozenset[int], Future[Made]]] = deque()
 
     def __enter__(self) -> Self:

@@ -3,21 +3,28 @@
 Room: pipeline. Knows plans; knows neither the model nor how files are read and written.
 """
 
+from __future__ import annotations
+
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Generic, TypeVar
+from itertools import takewhile
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mardini_cli.errors import DamagedMediaError
 from mardini_cli.media.reader import Frame
+from mardini_cli.media.segments import Planes
 from mardini_cli.pipeline.channel import Channel
 from mardini_cli.pipeline.shelf import Shelf
 from mardini_cli.tasks.plan import Plan, Slot, Window
+
+if TYPE_CHECKING:
+    from mardini_cli.pipeline.keeping import Keeper
 
 Key = TypeVar("Key", bound=Hashable)
 Picture = NDArray[np.float32]
@@ -34,11 +41,18 @@ class Decoded:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class StoredFrame:
+    """A made frame of earlier work, in the planes that the encoder takes."""
+
+    planes: Planes
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Page:
     """One frame of the output on its way to the encoder."""
 
     time: Fraction
-    content: Frame | Picture
+    content: Frame | Picture | StoredFrame
     """A given frame as it was decoded, or a made one."""
 
 
@@ -86,16 +100,31 @@ class Desk:
         reading: Future[None],
         pages: Channel[Page],
         writing: Future[None],
+        keeper: Keeper,
     ) -> None:
         self._decoded, self._reading = decoded, reading
         self._pages, self._writing = pages, writing
         self._slots = deque(plan.shown)  # not yet handed to the encoder
         self._turns = Counter(slot.given for slot in self._slots if slot.given is not None)
         self._given, self._kept = _Held(given_uses(plan)), _Held(made_uses(plan))
-        self._windows = 0  # begun so far
+        self._keeper, self._restored = keeper, keeper.restored
+        self._windows = keeper.done  # begun so far
         self._fetched = 0  # given frames so far
         self._frames: dict[int, Frame] = {}  # given, waiting for their turn
         self._made = Shelf()  # by slot, waiting for their turn
+        for index, picture in keeper.context():
+            self._kept.put(index, picture)
+
+    def catch_up(self) -> Iterator[None]:
+        """Hand on what earlier work made, and the given frames beside it, step by step."""
+        ready = list(takewhile(lambda s: not s.is_made or s.index in self._restored, self._slots))
+        if not any(slot.is_made for slot in ready):
+            return
+        last = max((slot.given for slot in ready if slot.given is not None), default=-1)
+        self._hand_on()
+        while self._fetched <= last:
+            yield
+            self._fetch()
 
     def give(self, windows: Sequence[Window]) -> list[list[Picture]]:
         """Wait for the given frames of these windows, in slot order; forget what ends here."""
@@ -150,9 +179,11 @@ class Desk:
             if not self._pages.put(Page(self._slots.popleft().time, content)):
                 self._writing.result()  # raises what stopped the writer
 
-    def _next(self) -> Frame | Picture | None:
+    def _next(self) -> Frame | Picture | StoredFrame | None:
         slot = self._slots[0]
         if slot.given is None:
+            if slot.index in self._restored:
+                return self._keeper.frame(slot.index)
             return self._made.take(slot.index)
         frame = self._frames.get(slot.given)
         if frame is not None:

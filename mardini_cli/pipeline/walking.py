@@ -18,7 +18,8 @@ from mardini_cli.media.writer import Writer
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.pipeline.channel import Channel
 from mardini_cli.pipeline.crew import Crew
-from mardini_cli.pipeline.desk import Decoded, Desk, Page, given_uses
+from mardini_cli.pipeline.desk import Decoded, Desk, Page, StoredFrame, given_uses
+from mardini_cli.pipeline.keeping import Keeper, KeepSettings
 from mardini_cli.pipeline.making import Maker, MakeSettings
 from mardini_cli.tasks.plan import Plan, Window
 
@@ -33,10 +34,10 @@ PROGRESS_SECONDS = 0.5
 def run(
     plan: Plan,
     source: Source,
-    model: MarDini,
+    models: Sequence[MarDini],
     settings: MakeSettings,
     writer: Writer,
-    others: Sequence[MarDini] = (),
+    keeping: KeepSettings | None = None,
 ) -> Generator[Progress, None, None]:
     """Make and write every frame of a plan; closing the iterator stops all of it.
 
@@ -46,12 +47,13 @@ def run(
     Args:
         plan: what to make.
         source: given frames.
-        model: makes the others.
+        models: make the others: the same model, on each device that shares the work.
         settings: how.
         writer: of the result.
-        others: the same model on other devices, which share the work.
+        keeping: where made frames are kept for the case that the work is stopped.
 
     Raises:
+        StoppedError: the work was asked to end (``stopping``), and what is made is kept.
         MadeFrameError: the model made NaN or infinity.
         MardiniError: whatever the reader or the writer meets, raised here.
     """
@@ -64,6 +66,9 @@ def run(
     def progress() -> Progress:
         return Progress(done=tally.written, total=total, elapsed=monotonic() - began)
 
+    keeper = Keeper(plan, writer, keeping or KeepSettings())
+    windows_left = plan.windows[keeper.done :]
+    needed = {given for given, last in given_uses(plan).items() if last >= keeper.done}
     # Left in turn: the channels let their threads go before the threads are waited for.
     with (
         ThreadPoolExecutor(2, thread_name_prefix="mardini") as threads,
@@ -71,20 +76,32 @@ def run(
         pages,
         ExitStack() as stack,
     ):
-        reading = threads.submit(_read, source, given_uses(plan).keys(), decoded)
+        reading = threads.submit(_read, source, needed, decoded)
         writing = threads.submit(_write, writer, pages, tally)
-        desk = stack.enter_context(closing(Desk(plan, decoded, reading, pages, writing)))
-        makers = [Maker(one, settings) for one in (model, *others)]
-        size = settings.batch or min(maker.batch_size(plan, source.info) for maker in makers)
-        crew = stack.enter_context(Crew(makers))
-        for windows in batches(plan.windows, size):
-            for made in crew.ready(windows):
+        desk = stack.enter_context(closing(Desk(plan, decoded, reading, pages, writing, keeper)))
+        makers = [Maker(one, settings) for one in models]
+        size = keeper.batch or settings.batch
+        size = size or min(maker.batch_size(plan, source.info) for maker in makers)
+        crew = stack.enter_context(Crew(makers, keeper.done))
+        stack.enter_context(keeper)
+        for _ in desk.catch_up():
+            yield progress()
+        keeper.begin(size, len(models))
+        with keeper.patience():
+            for windows in batches(windows_left, size):
+                for made in crew.ready(windows):
+                    keeper.take(made)  # first: it is kept, even if the encoder then fails
+                    desk.take(made)
+                    yield progress()
+                if keeper.is_asked_to_stop:
+                    break
+                crew.begin(windows, desk.give(windows))
+            for made in crew.rest():
+                keeper.take(made)
                 desk.take(made)
                 yield progress()
-            crew.begin(windows, desk.give(windows))
-        for made in crew.rest():
-            desk.take(made)
-            yield progress()
+            keeper.finish()
+        keeper.check()
         desk.finish()
         while not wait([writing], timeout=PROGRESS_SECONDS).done:
             yield progress()
@@ -135,6 +152,8 @@ def _write(writer: Writer, pages: Channel[Page], tally: _Tally) -> None:
         while (page := pages.get()) is not None:
             if isinstance(page.content, Frame):
                 writer.original(replace(page.content, time=page.time))
+            elif isinstance(page.content, StoredFrame):
+                writer.restored(page.content.planes, page.time)
             else:
                 writer.made(page.content, page.time)
             tally.written += 1

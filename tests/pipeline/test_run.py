@@ -62,7 +62,7 @@ def walk(
     plan = plan or interpolate(info.times, factor, size=model.config.window)
     base = common_time_base([*plan.times, info.end])
     with Writer(output, info, base, info.end, LOSSLESS) as writer:
-        yield from run(plan, ClipSource(info), model, settings or MakeSettings(), writer)
+        yield from run(plan, ClipSource(info), [model], settings or MakeSettings(), writer)
 
 
 def made(
@@ -258,7 +258,7 @@ def test_a_clip_that_changes_while_it_is_read_stops_the_work(
         pytest.raises(DamagedMediaError, match="probed"),
         Writer(tmp_path / "out.mkv", info, Fraction(1, 50), info.end, LOSSLESS) as writer,
     ):
-        for _ in run(plan, ClipSource(info), model, MakeSettings(), writer):
+        for _ in run(plan, ClipSource(info), [model], MakeSettings(), writer):
             pass
 
     assert names(tmp_path) == ["in.mkv"]
@@ -311,7 +311,7 @@ def test_several_devices_give_the_frames_of_one(batch: int, tmp_path: Path, mode
 
     with Writer(tmp_path / "shared.mkv", info, Fraction(1, 300), info.end, LOSSLESS) as writer:
         others = [nano_model(), nano_model()]
-        for _ in run(plan, ClipSource(info), model, settings, writer, others):
+        for _ in run(plan, ClipSource(info), [model, *others], settings, writer):
             pass
 
     assert read_back(tmp_path / "shared.mkv") == read_back(alone)
@@ -331,7 +331,7 @@ def test_what_goes_wrong_on_one_of_several_devices_stops_the_work(
         pytest.raises(MadeFrameError, match="NaN or infinity"),
         Writer(tmp_path / "out.mkv", info, Fraction(1, 50), info.end, LOSSLESS) as writer,
     ):
-        for _ in run(plan, ClipSource(info), model, MakeSettings(), writer, [broken]):
+        for _ in run(plan, ClipSource(info), [model, broken], MakeSettings(), writer):
             pass
 
     assert names(tmp_path) == ["in.mkv"]

@@ -1,0 +1,143 @@
+"""The hidden folder beside a result while it is worked on: its lock, its part file, its segments.
+
+Room: media (floor 2). Files and names only.
+
+The lock is one of the system's, on a file in the folder: it ends with the process, however that
+ends. Whoever holds it may remove what a killed run left.
+"""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from mardini_cli.errors import OutputBusyError
+from mardini_cli.media import segments
+from mardini_cli.media.containers import STREAM, is_numbered
+from mardini_cli.media.door import Doing, translated
+from mardini_cli.media.output import PartFile, part_for
+
+LONGEST_NAME = 255
+"""Bytes that file systems give a name."""
+_TRIES = 5
+
+
+def hidden_folder(output: Path, work_dir: Path | None = None) -> Path:
+    """Where work on a result lies: beside it, or in a folder that was asked for.
+
+    Numbered pictures are one result: the folder that they stand in.
+    """
+    place = output.absolute()
+    if is_numbered(output):
+        place = place.parent
+    if work_dir is None:
+        return place.with_name(_named(place.name, ""))
+    whole = hashlib.sha256(os.fsencode(place)).hexdigest()[:12]  # other folders have such names
+    return work_dir.absolute() / _named(place.name, f"-{whole}")
+
+
+def _named(name: str, mark: str) -> str:
+    hidden = f".{name}{mark}.mardini"
+    if len(os.fsencode(hidden)) <= LONGEST_NAME:
+        return hidden
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:24]}{mark}.mardini"
+
+
+class Workplace:
+    """Holds a result's place for one run. Use as a context manager.
+
+    Args:
+        output: the result.
+        work_dir: where segments go instead.
+
+    Raises:
+        OutputBusyError: another run holds it.
+        UnwritableError: the folder cannot be made.
+    """
+
+    def __init__(self, output: Path, work_dir: Path | None = None) -> None:
+        self._output = output
+        self._folder = None if output == STREAM else hidden_folder(output)
+        self._work_dir = work_dir
+        self._lock: FileLock | None = None
+        self.keeps = False
+        """Whether segments outlast the run."""
+
+    @property
+    def segments(self) -> Path | None:
+        """Where segments go; a stream has no place for them."""
+        if self._folder is None:
+            return None
+        if self._work_dir is None:
+            return self._folder / "segments"
+        return hidden_folder(self._output, self._work_dir)
+
+    @property
+    def holds_frames(self) -> bool:
+        """Whether made frames will be there after this run."""
+        folder = self.segments
+        return self.keeps and folder is not None and segments.are_in(folder)
+
+    @property
+    def part(self) -> PartFile:
+        """A new part file for the result."""
+        return part_for(self._output, self._folder)
+
+    def __enter__(self) -> Self:
+        if self._folder is not None:
+            with translated(self._output, Doing.WRITING):
+                self._lock = self._held(self._folder)
+                _clear(self._folder)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._folder is None or self._lock is None:
+            return
+        folder = self.segments
+        assert folder is not None
+        if not self.holds_frames:
+            segments.remove(folder)
+        _clear(self._folder)
+        if not (self._folder / "segments").exists():
+            # With the lock still held: who waits for this very file sees that it has no name.
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.release()
+
+    def _held(self, folder: Path) -> FileLock:
+        for _ in range(_TRIES):
+            folder.mkdir(exist_ok=True)
+            lock = FileLock(folder / "lock", blocking=False, thread_local=False)
+            try:
+                lock.acquire()
+            except FileNotFoundError:
+                continue  # another run has just ended, and removed the folder
+            except Timeout:
+                raise OutputBusyError(
+                    f"{self._output} is being written by another run",
+                    needed="one run at a time for a result",
+                    do="wait for it, or choose another name with -o",
+                ) from None
+            return lock
+        raise OutputBusyError(
+            f"{self._output} is written by other runs, one after the other",
+            needed="one run at a time for a result",
+            do="start again",
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Remove part files and part folders."""
+    for path in folder.glob(".mardini-*.part"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

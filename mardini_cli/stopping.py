@@ -1,0 +1,76 @@
+"""Whether this process is asked to end its work, why, and how patiently.
+
+Room: stopping (floor 1). Signals reach a process, not a job, and so this is said once a process;
+``cli`` catches them, the pipeline looks here between batches. Work that has something to save is
+patient: it is told, ends at its next good moment and raises. All else is ended by an exception.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from time import monotonic
+
+from mardini_cli.errors import StoppedError, TerminatedError
+
+
+class Reason(Enum):
+    """Who asks, in words."""
+
+    INTERRUPT = "Ctrl-C"
+    TERMINATE = "SIGTERM"
+    TIME = "the time limit"
+
+    @property
+    def error(self) -> type[StoppedError]:
+        """What the work ends with."""
+        return TerminatedError if self is Reason.TERMINATE else StoppedError
+
+
+@dataclass(slots=True)
+class _State:
+    asked: Reason | None = None
+    patient: int = 0
+    began: tuple[float, datetime] | None = None
+
+
+_state = _State()
+
+
+def begin() -> None:
+    """A command begins: nothing is asked, and its time counts from now."""
+    _state.asked, _state.patient = None, 0
+    _state.began = (monotonic(), datetime.now())
+
+
+def began() -> tuple[float, datetime]:
+    """When the command began, on both clocks; now, where there is none."""
+    return _state.began or (monotonic(), datetime.now())
+
+
+def ask(reason: Reason) -> bool:
+    """Ask for the end; whether this is the first time."""
+    first = _state.asked is None
+    _state.asked = _state.asked or reason
+    return first
+
+
+def asked() -> Reason | None:
+    """Who asked, if anybody did."""
+    return _state.asked
+
+
+def is_patient() -> bool:
+    """Whether work is going on that looks here, and ends by itself."""
+    return _state.patient > 0
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Work that looks here; what was asked and not seen is for the caller to look at once more."""
+    _state.patient += 1
+    try:
+        yield
+    finally:
+        _state.patient -= 1
