@@ -48,6 +48,29 @@ class Progress:
     """Seconds since the work began."""
     unit: str = "frames"
     """What is counted: frames written, or training steps."""
+    restored: int = 0
+    """Those of ``total`` that cost next to nothing, since earlier work made them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resumed:
+    """The work goes on from what earlier work left."""
+
+    folder: Path
+    """Where that is kept."""
+    kept: int
+    """Made frames that are there."""
+    made: int
+    """All that are to be made."""
+    other: tuple[str, ...] = ()
+    """What is another one than it was, and may only round otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skipped:
+    """The result stands there already, and was to be left alone."""
+
+    output: Path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -327,6 +350,8 @@ class Probed:
 Event = (
     Planned
     | Progress
+    | Resumed
+    | Skipped
     | Warned
     | Finished
     | Measured

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import mardini_cli
 from mardini_cli.api.deadline import deadline_of
 from mardini_cli.errors import ResumeError
-from mardini_cli.events import Event, Warned
+from mardini_cli.events import Event, Resumed, Warned
 
 if TYPE_CHECKING:
     from mardini_cli.api.jobs import Job
@@ -39,17 +39,17 @@ ROUNDING = ("program", "torch", "device", "number type", "attention")
 class Found:
     """What becomes of earlier work."""
 
-    segments: Segments | None
+    segments: Segments | None = None
     """What to go on from; nothing begins anew."""
-    told: str
-    """Why, for a person; empty where there was no earlier work."""
+    event: Event | None = None
+    """What a person should know of it; nothing where there was no earlier work."""
 
 
 def settled(job: Job, writer: Writer, place: Workplace) -> Generator[Event, None, KeepSettings]:
     """Settle what is gone on with and what is kept.
 
     Yields:
-        ``Warned`` where there is something to tell.
+        ``Resumed``, or ``Warned`` where earlier work does not fit.
 
     Returns:
         Settings for the walk over the plan.
@@ -67,8 +67,8 @@ def settled(job: Job, writer: Writer, place: Workplace) -> Generator[Event, None
             segments.remove(folder)
         return KeepSettings(until=until)
     found = _look(job, writer, folder)
-    if found.told:
-        yield Warned(code="resume", message=found.told)
+    if found.event is not None:
+        yield found.event
     if found.segments is None:
         segments.remove(folder)
     return KeepSettings(
@@ -92,7 +92,7 @@ def _look(job: Job, writer: Writer, folder: Path) -> Found:
 
     earlier, forced = segments.facts_of(folder), job.request.resume == "force"
     if earlier is None:
-        return Found(None, "")
+        return Found()
     now = facts(job, writer)
     changed = [name for name in now if now[name] != earlier.get(name)]
     grave = [name for name in changed if not (forced and name in ROUNDING)]
@@ -100,10 +100,15 @@ def _look(job: Job, writer: Writer, folder: Path) -> Found:
     if not why:
         kept = segments.Segments(folder, writer.layout, writer.size)
         if kept.mark and fits(job.plan, kept):
-            total = job.plan.made_count
-            told = f"goes on from earlier work: {len(kept)} of {total} made frames are there"
-            told += f" (made with another {', '.join(changed)})" if changed else ""
-            return Found(kept, told)
+            return Found(
+                kept,
+                Resumed(
+                    folder=folder,
+                    kept=len(kept),
+                    made=job.plan.made_count,
+                    other=tuple(changed),
+                ),
+            )
         kept.close()
         why = "its files are damaged, or there are none"
     if forced:
@@ -112,7 +117,8 @@ def _look(job: Job, writer: Writer, folder: Path) -> Found:
             needed="what its frames were made from",
             do="take back what was changed, or begin anew with --resume auto",
         )
-    return Found(None, f"begins anew, earlier work does not fit: {why}")
+    message = f"begins anew, since earlier work does not fit: {why}"
+    return Found(event=Warned(code="resume", message=message))
 
 
 def _change(name: str, then: str, now: str) -> str:

@@ -36,6 +36,8 @@ from mardini_cli.events import (
     Progress,
     Pushed,
     Removed,
+    Resumed,
+    Skipped,
     Trained,
     Verified,
     Warned,
@@ -102,6 +104,13 @@ class Screen:
                     self._write(plan_stream, visible(plan_line(event)))
                     if event.drawing:
                         self._write(plan_stream, event.drawing)
+            case Resumed():
+                if not self.quiet:
+                    self._write(self.err, visible(resumed_line(event)))
+            case Skipped():
+                if not self.quiet:
+                    self._write(self.err, visible(f"{event.output} is there already: skipped"))
+                self._write_path(event.output)
             case Warned():
                 self._write(self.err, f"mardini: warning: {visible(event.message)}")
             case Finished():
@@ -210,6 +219,14 @@ def plan_line(plan: Planned) -> str:
     )
 
 
+def resumed_line(resumed: Resumed) -> str:
+    """What earlier work left, for eyes."""
+    other = f"; they were made with another {', '.join(resumed.other)}" if resumed.other else ""
+    return (
+        f"goes on from earlier work: {resumed.kept} of {resumed.made} made frames are there{other}"
+    )
+
+
 def finished_line(result: Finished) -> str:
     """What was done, for eyes."""
     return (
@@ -308,7 +325,8 @@ class _LineBar(_Bar):
         if tenth == self._told:
             return
         self._told = tenth
-        left = progress.elapsed * (progress.total - progress.done) / max(progress.done, 1)
+        fresh = max(progress.done - progress.restored, 1)
+        left = progress.elapsed * (progress.total - progress.done) / fresh
         self._stream.write(
             f"{progress.done} of {progress.total} {progress.unit}, "
             f"{progress.elapsed:.0f} s, about {left:.0f} s left\n"

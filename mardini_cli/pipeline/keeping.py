@@ -63,6 +63,9 @@ class Keeper:
         self.batch = self._segments.batch if self._segments else None
         """Windows at once, as in earlier work: on a GPU other batches may round otherwise."""
         self._uses, self._makers = made_uses(plan), makers_of(plan)
+        made = (slot.index for slot in plan.shown if slot.is_made)
+        self.restored = frozenset(slot for slot in made if self._makers[slot] < self.done)
+        """Slots of the output whose frames earlier work made."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mardini-keep")
         self._waiting = Channel[tuple[int, Made]](WAITING)
         self._storing: Future[None] | None = None
@@ -90,12 +93,6 @@ class Keeper:
                 self._segments.close()
 
     # What earlier work left
-
-    @property
-    def restored(self) -> frozenset[int]:
-        """Slots of the output whose frames earlier work made."""
-        made = (s.index for s in self._plan.shown if s.is_made)
-        return frozenset(s for s in made if self._makers[s] < self.done)
 
     def frame(self, slot: int) -> StoredFrame:
         """Read one of them back."""

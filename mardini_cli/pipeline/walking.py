@@ -58,15 +58,20 @@ def run(
         MardiniError: whatever the reader or the writer meets, raised here.
     """
     began = monotonic()
+    keeper = Keeper(plan, writer, keeping or KeepSettings())
     decoded = Channel[Decoded](DECODED_AHEAD)
     pages = Channel[Page](WRITTEN_BEHIND)
     tally = _Tally()
     total = len(plan.times)
 
     def progress() -> Progress:
-        return Progress(done=tally.written, total=total, elapsed=monotonic() - began)
+        return Progress(
+            done=tally.written,
+            total=total,
+            elapsed=monotonic() - began,
+            restored=len(keeper.restored),
+        )
 
-    keeper = Keeper(plan, writer, keeping or KeepSettings())
     windows_left = plan.windows[keeper.done :]
     needed = {given for given, last in given_uses(plan).items() if last >= keeper.done}
     # Left in turn: the channels let their threads go before the threads are waited for.
