@@ -142,13 +142,12 @@ def _make(job: Job, models: Sequence[MarDini], place: Workplace) -> Iterator[Eve
             yield Warned(code="output", message=notice)
         keeping = yield from settled(job, writer, place)
         models = models or load_models(job.request, job.tools)
-        place.keeps = True  # from here on there may be something to go on from
         yield from pipeline.run(job.plan, job.source, models, settings, writer, keeping)
         if job.proved and not kind_of(job.output).animation:
             from mardini_cli.api.proof import prove_job
 
             yield from prove_job(job, writer)
-    place.keeps = False
+    place.is_done = True
 
 
 def _writer(job: Job, place: Workplace) -> Writer:

@@ -40,6 +40,8 @@ class FileKind:
 _FAST_START = (("movflags", "+faststart"),)  # the index stands first: plays while it loads
 # Sound that starts before 0, as AAC's priming does, would otherwise move all pictures.
 _NO_SHIFT = (("avoid_negative_ts", "disabled"),)
+# Without it Matroska gets numbers drawn by lot: the same job would write other bytes each time.
+_MATROSKA = (*_NO_SHIFT, ("fflags", "+bitexact"))
 _FILMS = ("h264", "hevc", "av1", "vp9", "h264_nvenc", "hevc_nvenc", "av1_nvenc")
 _FOR_EVER = (("loop", "0"),)
 
@@ -57,14 +59,14 @@ KINDS = MappingProxyType(
             muxer="matroska",
             codecs=(*_FILMS, "prores", "ffv1"),
             clear=("vp9", "prores", "ffv1"),
-            options=_NO_SHIFT,
+            options=_MATROSKA,
             tick=MILLISECOND,
         ),
         ".webm": FileKind(
             muxer="webm",
             codecs=("vp9", "av1", "av1_nvenc"),
             clear=("vp9",),
-            options=_NO_SHIFT,
+            options=_MATROSKA,
             tick=MILLISECOND,
         ),
         ".gif": FileKind(

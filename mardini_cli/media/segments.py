@@ -129,7 +129,8 @@ class Segments:
         for segment, frames in self._kept.items():
             if number in frames:
                 with np.load(self._kept_path(segment)) as file:
-                    return cast("Floats", file[str(number)])
+                    (name,) = (n for n in file.files if n.partition(".")[0] == str(number))
+                    return _in_order(file[name], name.partition(".")[2])
         return None
 
     def _opened(self, number: int) -> zipfile.ZipFile:
@@ -209,7 +210,9 @@ class Segments:
         path = self._kept_path(number)
         part = path.with_suffix(".part")
         with part.open("wb") as file:
-            arrays: dict[str, Any] = {str(n): f for n, f in kept.items()}
+            arrays: dict[str, Any] = {
+                f"{n}.{_order(f)}": f.transpose(_axes(_order(f))) for n, f in kept.items()
+            }
             np.savez(file, **arrays)
         sync(part)
         part.replace(path)
@@ -235,7 +238,7 @@ class Segments:
         for path in self.folder.iterdir():
             if path.suffix == ".kept" and path.with_suffix(".made") in own:
                 with np.load(path) as file:
-                    self._kept[int(path.stem)] = {int(name) for name in file.files}
+                    self._kept[int(path.stem)] = {int(n.partition(".")[0]) for n in file.files}
             elif path.suffix in (".made", ".kept", ".part") and path not in own:
                 path.unlink()
 
@@ -308,6 +311,24 @@ def _read(path: Path, number: int) -> _Segment | None:
 
 def _path(folder: Path, number: int) -> Path:
     return folder / f"{number:06d}.made"
+
+
+def _order(picture: Floats) -> str:
+    """How a picture lies in memory, the slowest axis first.
+
+    It comes back so: a mean of float32 numbers depends on the order in which they are added.
+    """
+    return "".join(str(axis) for axis in np.argsort(picture.strides)[::-1])
+
+
+def _axes(order: str) -> tuple[int, ...]:
+    return tuple(int(axis) for axis in order)
+
+
+def _in_order(stored: Floats, order: str) -> Floats:
+    """The picture that was stored by the axes of its order."""
+    picture: Floats = stored.transpose(np.argsort(_axes(order)))
+    return picture
 
 
 def _gray(layout: Layout) -> str:

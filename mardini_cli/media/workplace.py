@@ -64,8 +64,8 @@ class Workplace:
         self._folder = None if output == STREAM else hidden_folder(output)
         self._work_dir = work_dir
         self._lock: FileLock | None = None
-        self.keeps = False
-        """Whether segments outlast the run."""
+        self.is_done = False
+        """Whether the result stands: segments have had their use."""
 
     @property
     def segments(self) -> Path | None:
@@ -78,9 +78,9 @@ class Workplace:
 
     @property
     def holds_frames(self) -> bool:
-        """Whether made frames will be there after this run."""
+        """Whether there is something that a later run can go on from."""
         folder = self.segments
-        return self.keeps and folder is not None and segments.are_in(folder)
+        return not self.is_done and folder is not None and segments.are_in(folder)
 
     @property
     def part(self) -> PartFile:

@@ -84,7 +84,7 @@ class Keeper:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self._end(drop=kind is not None)
+            self._end()
         except (MardiniError, OSError):
             if kind is None:
                 raise  # otherwise the first error is the one to tell
@@ -145,7 +145,7 @@ class Keeper:
         Raises:
             UnwritableError: the disk refuses.
         """
-        self._end(drop=False)
+        self._end()
 
     def check(self) -> None:
         """End here, if that was asked for.
@@ -203,8 +203,8 @@ class Keeper:
         finally:
             self._waiting.close(drop=True)
 
-    def _end(self, *, drop: bool) -> None:
-        self._waiting.close(drop=drop)
+    def _end(self) -> None:
+        self._waiting.close()  # what waits is still kept
         self._thread.shutdown()
         if self._storing is not None:
             self._storing.result()

@@ -22,6 +22,8 @@ from mardini_cli.events import (
     Planned,
     Probed,
     Progress,
+    Resumed,
+    Skipped,
     Trained,
     Verified,
     Warned,
@@ -109,6 +111,27 @@ def test_a_long_job_writes_at_most_eleven_progress_lines_to_a_log() -> None:
     assert lines[-1].startswith("5000 of 5000 frames")
 
 
+def test_the_time_left_goes_by_what_is_made_in_this_run() -> None:
+    seen = screen()
+
+    seen.follow(iter([Progress(done=60, total=100, elapsed=10, restored=40)]))
+
+    assert text(seen.err) == "60 of 100 frames, 10 s, about 20 s left\n"
+
+
+def test_work_that_goes_on_and_work_that_is_skipped_are_told() -> None:
+    seen = screen()
+    resumed = Resumed(folder=Path(".out.mardini"), kept=40, made=90, other=("device",))
+
+    seen.follow(iter([resumed, Skipped(output=Path("out.mp4"))]))
+
+    assert text(seen.out) == "out.mp4\n"
+    assert text(seen.err) == (
+        "goes on from earlier work: 40 of 90 made frames are there; they were made with another"
+        " device\nout.mp4 is there already: skipped\n"
+    )
+
+
 def test_quiet_leaves_the_path_and_the_warnings() -> None:
     seen = screen(quiet=True)
 
@@ -180,7 +203,9 @@ def test_an_event_in_json_reads_whole() -> None:
 SCHEMAS = {
     "planned": "cuts device drawing end event given height held made output seed source start "
     "steps task weights width windows",
-    "progress": "done elapsed event total unit",
+    "progress": "done elapsed event restored total unit",
+    "resumed": "event folder kept made other",
+    "skipped": "event output",
     "warned": "code event message",
     "finished": "duration elapsed event frames made output size",
     "measured": "clips elapsed event output table windows",
