@@ -139,7 +139,7 @@ def _write(
 ) -> None:
     base = common_time_base([*plan.times, info.end])
     with Writer(output, info, base, info.end, EncodeSettings(), plan.times) as writer:
-        for _ in pipeline.run(plan, ClipSource(info), model, settings, writer):
+        for _ in pipeline.run(plan, ClipSource(info), [model], settings, writer):
             pass
 
 
