@@ -75,11 +75,8 @@ def page(
         notices: what is missing, and why.
     """
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>mardini: evaluation</title><style>{STYLE}</style>",
-        f'<h1>Evaluation</h1><p class="facts">{_facts(settings)}</p>{READING}',
+        *head("mardini: evaluation"),
+        f'<h1>Evaluation</h1><p class="facts">{facts(settings)}</p>{READING}',
         *(f'<p class="dim">{escape(notice)}</p>' for notice in notices),
     ]
     for protocol in dict.fromkeys(line.protocol for line in lines):
@@ -93,6 +90,16 @@ def page(
     return "\n".join([*parts, "</html>"]) + "\n"
 
 
+def head(title: str) -> tuple[str, ...]:
+    """How every page of ours begins."""
+    return (
+        "<!doctype html>",
+        '<html lang="en"><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title><style>{STYLE}</style>",
+    )
+
+
 def figure(one: Chosen, folder: Path) -> str:
     """A window as a film and a picture, with their content inside.
 
@@ -100,18 +107,25 @@ def figure(one: Chosen, folder: Path) -> str:
         one: the window.
         folder: where its files are.
     """
-    picture = b64encode(smaller(folder / one.file, WIDTH)).decode()
     film = b64encode((folder / one.player).read_bytes()).decode()
     words = escape(one.name)
     return (
         f'<figure><figcaption>{words} · <a href="{escape(one.file)}">full size</a></figcaption>'
         f'<video controls loop muted autoplay playsinline src="data:video/webm;base64,{film}">'
-        f'</video><details><summary>Frame by frame</summary><img alt="{words}" loading="lazy" '
-        f'src="data:image/jpeg;base64,{picture}"></details></figure>'
+        f"</video><details><summary>Frame by frame</summary>"
+        f"{image(folder / one.file, one.name)}</details></figure>"
     )
 
 
-def _facts(settings: Mapping[str, Any]) -> str:
+def image(picture: Path, words: str) -> str:
+    """A picture with its content inside the page."""
+    content = b64encode(smaller(picture, WIDTH)).decode()
+    return f'<img alt="{escape(words)}" loading="lazy" src="data:image/jpeg;base64,{content}">'
+
+
+def facts(settings: Mapping[str, Any]) -> str:
+    """Names and values in one line; what is empty is left out."""
+
     def words(value: Any) -> str:
         return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
@@ -150,12 +164,13 @@ def _table(lines: Sequence[Line], titles: Mapping[str, str]) -> str:
             spread = f"{measure.shown(mean.low)} to {measure.shown(mean.high)}"
             cells.append(f"<td{mark}>{measure.shown(mean.value)}<small>{spread}</small>")
         body.append("<tr>" + "".join(cells))
-    return _wide(heads, body)
+    return wide(heads, body)
 
 
-def _wide(heads: Sequence[str], body: Sequence[str]) -> str:
-    head = "".join(f"<th>{escape(title)}" for title in heads)
-    return f'<div class="wide"><table><tr>{head}{"".join(body)}</table></div>'
+def wide(heads: Sequence[str], body: Sequence[str]) -> str:
+    """A table that scrolls where it is too wide: titles, and rows of cells as HTML."""
+    first = "".join(f"<th>{escape(title)}" for title in heads)
+    return f'<div class="wide"><table><tr>{first}{"".join(body)}</table></div>'
 
 
 def _best(lines: Sequence[Line], name: str) -> str:
@@ -180,7 +195,7 @@ def _against(lines: Sequence[Line], titles: Mapping[str, str]) -> Iterator[str]:
             + "".join(_difference(name, means[name]) for name in names)
             for rival, means in others.items()
         ]
-        table = _wide((title, *(MEASURES[name].title for name in names)), body)
+        table = wide((title, *(MEASURES[name].title for name in names)), body)
         yield (
             f"<details open><summary>{escape(title)}: paired differences to each baseline"
             f"</summary>{table}"
@@ -212,7 +227,7 @@ def _by_window(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
     heads = ("clip", "from", "stride", "motion, px", *(titles.get(name, name) for name in methods))
     return (
         "<details><summary>By window: PSNR, and SSIM below it</summary>"
-        f"{_wide(heads, body)}</details>"
+        f"{wide(heads, body)}</details>"
     )
 
 

@@ -25,6 +25,7 @@ from mardini_cli.training.batches import Batch, Batches, seed_of
 from mardini_cli.training.blocks import run_as
 from mardini_cli.training.movers import Movers
 from mardini_cli.training.objectives import KINDS, measure_latents
+from mardini_cli.training.pace import Pace
 from mardini_cli.training.stages import Resume, StageConfig, TrainConfig, stranded
 from mardini_cli.training.starting import (
     check_resume,
@@ -37,6 +38,7 @@ from mardini_cli.training.starting import (
 )
 from mardini_cli.training.stepping import Stepper, autocast
 from mardini_cli.training.stopping import Stop, listening
+from mardini_cli.training.watching import Watch
 
 WEIGHTS = "weights"
 """Folder of the finished weights, in the folder of the run."""
@@ -105,6 +107,8 @@ class Run:
         run_as(self.model, config)
         self.started, self.steps = time.perf_counter(), 0
         self.stop, self.paused = Stop(), False
+        self.pace = Pace(config.stages)
+        self.watch = Watch(config, on=self.crew.rank == 0)
 
     def events(self) -> Iterator[Event]:
         """Train every stage, and save the weights at the end; the first process alone tells."""
@@ -142,6 +146,7 @@ class Run:
         if self.crew.rank == 0:
             facts = {"stages": [stage.name for stage in self.config.stages]}
             weights.save(self.model, self.folder / WEIGHTS, facts=facts)
+        self.watch.finish(self.model, (len(data.clips), len(data.photos)), "")
         yield Trained(
             output=self.folder / WEIGHTS,
             steps=self.steps,
@@ -213,9 +218,10 @@ class Run:
             here = replace(place, step=done, seconds=clock.seconds)
             stop, save = self._asked(done) and not last, done % self.config.save == 0
             if done % _TELL == 0 or save or last or stop:
-                yield from self._look(stepper, done, last)
+                yield from self._look(stepper, (done, max(behind, float(last))), clock.seconds)
             if self.crew.rank == 0 and (done % stage.validate == 0 or last):
                 self._validate(stepper, held, (done, behind))
+            self.watch.look(stepper, done, last=last)
             if last:
                 break
             if save or stop:
@@ -228,6 +234,7 @@ class Run:
                 return
         stepper.movers.average.swap()
         objective.settle(self._some(train))
+        self.watch.end(stepper, done, clock.seconds)
         ended = replace(place, stage=place.stage + 1, step=0, seconds=0.0)
         self._save(ended, {"model": self.model}, {})
 
@@ -255,6 +262,7 @@ class Run:
         train = Batches(
             (clips.ClipWindows(rest, stage.slots, stage.side), made), stage, self.config.seed
         )
+        self.watch.aim(held, stage, self.device)
         return train, [] if self.crew.rank else self._looks(stage, held)
 
     def _looks(self, stage: StageConfig, held: list[clips.Source]) -> list[Look]:
@@ -272,8 +280,9 @@ class Run:
             ).run(0, workers, self.device)
         ]
 
-    def _look(self, stepper: Stepper, done: int, last: bool) -> Iterator[Event]:
+    def _look(self, stepper: Stepper, at: tuple[int, float], seconds: float) -> Iterator[Event]:
         """See how the steps since the last look went, and tell."""
+        done, behind = at
         stage, skipped = stepper.stage, stepper.check(done)
         if skipped:
             yield Warned(
@@ -281,22 +290,17 @@ class Run:
                 message=f"stage {stage.name}, by step {done}: {skipped} steps moved nothing, their "
                 "losses were no numbers or their gradients far too long",
             )
-        if done % _TELL == 0 or last:
+        if done % _TELL == 0 or behind >= 1:
             figures = {name: round(float(x), 6) for name, x in stepper.figures.items()}
             told = {"seconds": round(self._elapsed(), 2), **figures}
             if skipped:
                 told["skipped"] = skipped
-            self._write({"stage": stage.name, "step": done, **told})
-            yield self._progress(stage, done, last)
+            self.watch.write({"stage": stage.name, "step": done, **told})
+            yield self._progress(stage, at, seconds)
 
-    def _progress(self, stage: StageConfig, done: int, last: bool) -> Progress:
-        before, total = 0, 0
-        for each in self.config.stages:
-            before += total if each is stage else 0
-            total += each.steps
-        # Minutes may end a stage before its steps do: what is left of it is done then too.
-        reached = before + (stage.steps if last else done)
-        return Progress(done=reached, total=total, elapsed=self._elapsed(), unit="steps")
+    def _progress(self, stage: StageConfig, at: tuple[int, float], seconds: float) -> Progress:
+        done, total = self.pace.at(stage, *at, seconds)
+        return Progress(done=done, total=total, elapsed=self._elapsed(), unit="steps")
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self.started
@@ -317,12 +321,7 @@ class Run:
                         totals[task] = totals.get(task, 0.0) + float(value) / look.of_task
             row |= {f"{name}_{key}": round(value, 4) for key, value in totals.items()}
             average.swap()
-        self._write(row)
-
-    def _write(self, row: Mapping[str, object]) -> None:
-        if self.crew.rank == 0:
-            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(row) + "\n")
+        self.watch.write(row)
 
     def _save(
         self,

@@ -179,6 +179,11 @@ class TrainConfig:
     """Short side of clips in memory, pixels."""
     held_out: int = 20
     """Every n-th clip by name is kept for validation and never trained on."""
+    sheets: int = 1000
+    """Steps between contact sheets of the same held-out windows, each stage's end besides; 0 draws
+    none."""
+    tensorboard: bool = False
+    """Whether TensorBoard's files are written too (extra ``tensorboard``); ``log.jsonl`` always."""
     save: int = 500
     """Steps between checkpoints."""
     workers: int = 4
@@ -195,6 +200,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         lowest = {
             "short": 32, "save": 1, "held_out": 0, "steps": 0, "workers": 0, "seed": 0, "spike": 0,
+            "sheets": 0,
         }  # fmt: skip
         for key, least in lowest.items():
             if getattr(self, key) < least:
