@@ -121,6 +121,7 @@ class Run:
 
     def _events(self) -> Iterator[Event]:
         place, state = self._resumed()
+        self.watch.begin()
         data, skipped = self._load()
         if moved := stranded(self.config):
             yield Warned(
@@ -146,7 +147,7 @@ class Run:
         if self.crew.rank == 0:
             facts = {"stages": [stage.name for stage in self.config.stages]}
             weights.save(self.model, self.folder / WEIGHTS, facts=facts)
-        self.watch.finish(self.model, (len(data.clips), len(data.photos)), "")
+        self.watch.finish(self.model, (len(data.clips), len(data.photos)))
         yield Trained(
             output=self.folder / WEIGHTS,
             steps=self.steps,

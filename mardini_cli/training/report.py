@@ -43,7 +43,7 @@ class Told:
     """What the journal does not know."""
 
     settings: str
-    """All settings as TOML; empty if they cannot be written so."""
+    """All settings as TOML."""
     parameters: int
     clips: int
     photos: int
@@ -89,8 +89,6 @@ def _facts(config: TrainConfig, told: Told) -> str:
 
 def _command(folder: Path, told: Told) -> Iterator[str]:
     """How to do it again, and with what."""
-    if not told.settings:
-        return
     yield f"<h2>Again</h2><pre>mardini train {escape(str(folder / SETTINGS))} out=runs/again</pre>"
     yield f"<details><summary>{SETTINGS}</summary><pre>{escape(told.settings)}</pre></details>"
 

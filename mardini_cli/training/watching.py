@@ -14,7 +14,8 @@ from mardini_cli.model.mardini import MarDini
 from mardini_cli.training import clips, views
 from mardini_cli.training.batches import seed_of
 from mardini_cli.training.journal import Journal
-from mardini_cli.training.report import Told, write_report
+from mardini_cli.training.reading import to_toml
+from mardini_cli.training.report import SETTINGS, Told, write_report
 from mardini_cli.training.stages import StageConfig, TrainConfig
 from mardini_cli.training.stepping import Stepper
 
@@ -34,6 +35,11 @@ class Watch:
         self.config, self.folder = config, Path(config.out)
         self.journal = Journal(self.folder, board=config.tensorboard) if on else None
         self.viewer: views.Viewer | None = None
+
+    def begin(self) -> None:
+        """Write down what the run is, all of it: the file that reproduces it."""
+        if self.journal is not None:
+            (self.folder / SETTINGS).write_text(to_toml(self.config) + "\n", encoding="utf-8")
 
     def write(self, row: Mapping[str, object]) -> None:
         """Add a row to the journal."""
@@ -80,19 +86,18 @@ class Watch:
             row["peak"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
         self.write(row)
 
-    def finish(self, model: MarDini, counts: tuple[int, int], settings: str) -> None:
+    def finish(self, model: MarDini, counts: tuple[int, int]) -> None:
         """Write the page.
 
         Args:
             model: that came out.
             counts: clips and photographs.
-            settings: of the run, as TOML.
         """
         if self.journal is None:
             return
         self.journal.close()
         told = Told(
-            settings=settings,
+            settings=to_toml(self.config),
             parameters=sum(p.numel() for p in model.parameters()),
             clips=counts[0],
             photos=counts[1],

@@ -16,6 +16,7 @@ from PIL import Image
 from mardini_cli.errors import ConfigError
 from mardini_cli.training import curves, journal, loop, views
 from mardini_cli.training.pace import Pace
+from mardini_cli.training.reading import read_config
 from tests.training.runs import model, run, settings, stage
 
 
@@ -130,6 +131,14 @@ class _Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words += data
+
+
+def test_the_settings_beside_the_page_are_those_of_the_run(watched: Path) -> None:
+    found = read_config(watched / "train.toml")
+
+    assert found.stages[0] == stage("guided", steps=4)
+    assert (found.preset, found.sheets, found.tensorboard) == ("nano", 2, True)
+    assert "mardini train " in (watched / "report.html").read_text()
 
 
 def test_the_page_holds_curves_sheets_and_cost_and_loads_nothing(watched: Path) -> None:
