@@ -5,6 +5,7 @@ Room: device (floor 1). Torch is imported late, so that ``--help`` stays quick.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from mardini_cli.errors import DeviceError, UsageError
@@ -48,6 +49,12 @@ def choose_device(name: str = "auto") -> torch.device:
             f"no {name} device on this machine", needed="one that torch sees", do="try --device cpu"
         )
     return device
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def synchronise(device: torch.device) -> None:

@@ -3,13 +3,12 @@
 Room: bench.
 """
 
-import os
 import platform
 from time import perf_counter
 
 import torch
 
-from mardini_cli.device import synchronise
+from mardini_cli.device import cores, synchronise
 
 SIDES = (4096, 8192)
 """Of the square matrices on a GPU."""
@@ -36,7 +35,7 @@ def facts(device: torch.device, dtype: torch.dtype) -> dict[str, str | int | flo
     else:
         found |= {
             "name": platform.processor() or platform.machine(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
+            "cores": cores(),
             "threads": torch.get_num_threads(),
             "instructions": torch.backends.cpu.get_cpu_capability(),
         }

@@ -57,7 +57,39 @@ class Autoencoder(nn.Module, ABC):
     """Frames to latents and back."""
 
     @abstractmethod
-    def look(self, frames: Tensor, mask: Tensor, times: Tensor, work: int | None = None) -> Given:
+    def see(self, frames: Tensor, work: int | None = None) -> tuple[Tensor, ...]:
+        """Encode given frames, each by itself: what windows that share a frame need once.
+
+        Args:
+            frames: ``p 3 h w``, RGB in [0, 1].
+            work: see ``look``.
+
+        Returns:
+            Several tensors ``p ...``: the autoencoder's own affair.
+        """
+
+    def between(self, seen: tuple[Tensor, ...]) -> Tensor | None:
+        """Find the prior flow of gaps: what windows that share a gap need once.
+
+        Args:
+            seen: of the frames at both ends, ``p 2 ...`` each.
+
+        Returns:
+            Both ways, ``p 2 2 h w`` in working pixels; None where there is no such prior.
+        """
+        del seen
+        return None
+
+    @abstractmethod
+    def look(
+        self,
+        frames: Tensor,
+        mask: Tensor,
+        times: Tensor,
+        work: int | None = None,
+        seen: tuple[Tensor, ...] | None = None,
+        flow: Tensor | None = None,
+    ) -> Given:
         """Work out what the given frames tell.
 
         Args:
@@ -65,6 +97,9 @@ class Autoencoder(nn.Module, ABC):
             mask: ``b f`` bool, True = to be made.
             times: ``b f`` float, real-valued positions.
             work: short side at which motion is worked out, pixels; picture latents ignore it.
+            seen: what ``see`` said of the same frames, ``b g ...`` each; None asks it.
+            flow: what ``between`` said of neighbouring given frames, ``b g-1 2 2 h w``; None asks
+                it.
         """
 
     @abstractmethod

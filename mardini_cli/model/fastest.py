@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 from types import MappingProxyType
 
 import torch
@@ -89,12 +90,14 @@ class Choices:
     chosen: dict[str, str] = field(default_factory=dict)
     """By shape; may be filled with what was found before on the same card."""
     clock: Callable[[Callable[[], object]], float] = on_device
+    lock: Lock = field(default_factory=Lock)
 
     def of(self, q: Tensor, k: Tensor, v: Tensor, kernels: Mapping[str, Dense]) -> str:
         """Name the kernel for a shape; tries them all where the shape is new."""
         shape = shape_of(q, k)
         if self.chosen.get(shape) not in kernels:
-            found = self.timed(q, k, v, kernels)
+            with self.lock:  # two at a time would spoil each other's times
+                found = self.timed(q, k, v, kernels)
             self.chosen[shape] = min(found, key=found.__getitem__) if found else "sdpa"
         return self.chosen[shape]
 

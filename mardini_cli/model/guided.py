@@ -179,28 +179,33 @@ class Guided(Autoencoder):
 
     # What the given frames tell ------------------------------------------------------------
 
+    def see(self, frames: Tensor, work: int | None = None) -> tuple[Tensor, ...]:
+        """See ``Autoencoder.see``: the frames at the working size, then their features."""
+        small = self._small(frames.unsqueeze(1), work or self.config.resolution)[0].squeeze(1)
+        return (small, *self.pyramid(small))
+
+    def between(self, seen: tuple[Tensor, ...]) -> Tensor | None:
+        """See ``Autoencoder.between``."""
+        flow = self._prior(seen[0])
+        return flow.squeeze(1)
+
     def look(
         self,
         frames: Tensor,
         mask: Tensor,
         times: Tensor,
         work: int | None = None,
+        seen: tuple[Tensor, ...] | None = None,
         flow: Tensor | None = None,
     ) -> GuidedGiven:
-        """See ``Autoencoder.look``.
-
-        Args:
-            frames: the given frames, ``b g 3 h w``.
-            mask: ``b f``.
-            times: ``b f``.
-            work: short side at which motion is worked out, pixels; None takes the config's.
-            flow: prior flow between neighbouring given frames, ``b g-1 2 2 h w`` in working
-                pixels; None works it out (or leaves it at zero, as the config says).
-        """
+        """See ``Autoencoder.look``; without a prior in the config its flow is zero."""
         b, g = frames.shape[:2]
         size = size_of(frames)
-        small, inner = self._small(frames, work or self.config.resolution)
-        levels = [level.view(b, g, *level.shape[1:]) for level in self.pyramid(small.flatten(0, 1))]
+        if seen is None:
+            flat = self.see(frames.flatten(0, 1), work)
+            seen = tuple(part.unflatten(0, (b, g)) for part in flat)
+        small, *levels = seen
+        inner = _inside(size, work or self.config.resolution)
         given, made = slots(mask, g)
         gap = gaps(times.gather(1, given), times.gather(1, made))
         if flow is None:
@@ -232,9 +237,7 @@ class Guided(Autoencoder):
         )
 
     def _small(self, frames: Tensor, short: int) -> tuple[Tensor, tuple[int, int]]:
-        h, w = frames.shape[-2:]
-        scale = min(1.0, short / min(h, w))
-        inner = (max(1, round(h * scale)), max(1, round(w * scale)))
+        inner = _inside(size_of(frames), short)
         small = resize(frames.flatten(0, 1), inner)
         coarsest = STRIDES[-1]
         below, right = -inner[0] % coarsest, -inner[1] % coarsest
@@ -427,6 +430,12 @@ class Guided(Autoencoder):
         noisy = level.to(latent.dtype).repeat_interleave(m).view(-1, 1, 1, 1) * there
         maps = latent.flatten(0, 1) * there
         return torch.cat((maps, noisy.expand(-1, 1, h, w), there.expand(-1, 1, h, w)), 1)
+
+
+def _inside(size: tuple[int, int], short: int) -> tuple[int, int]:
+    """The working size of frames: their short side at most ``short``."""
+    scale = min(1.0, short / min(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _told(seen: list[Tensor], motion: _Motion, gap: Gap) -> Tensor:

@@ -55,7 +55,15 @@ class MarDini(nn.Module):
         self.denoiser = Denoiser(config)
         self.autoencoder: Autoencoder = Guided(config) if config.guided else Vae(config)
 
-    def look(self, frames: Tensor, mask: Tensor, times: Tensor, work: int | None = None) -> Given:
+    def look(
+        self,
+        frames: Tensor,
+        mask: Tensor,
+        times: Tensor,
+        work: int | None = None,
+        seen: tuple[Tensor, ...] | None = None,
+        flow: Tensor | None = None,
+    ) -> Given:
         """Work out what the given frames of a window tell.
 
         Args:
@@ -63,12 +71,14 @@ class MarDini(nn.Module):
             mask: ``b f`` bool, True = to be made; as many a window.
             times: ``b f`` float32, real-valued positions, rising.
             work: short side at which motion is worked out, pixels; None is the model's choice.
+            seen: what ``autoencoder.see`` said of these frames, ``b g ...``; None asks it.
+            flow: what ``autoencoder.between`` said of neighbours, ``b g-1 2 2 h w``; None asks it.
 
         Raises:
             ShapeError: counts that do not agree, or a window without given or made frames.
         """
         _check(frames, mask, times)
-        return self.autoencoder.look(frames, mask, times, work)
+        return self.autoencoder.look(frames, mask, times, work, seen, flow)
 
     def plan(self, given: Given) -> Tensor:
         """Read the window at low resolution: the planning signal, ``b f n d``."""

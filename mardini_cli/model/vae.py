@@ -235,21 +235,29 @@ class Vae(Autoencoder):
         self.register_buffer("mean", torch.tensor(vae.mean).view(1, 1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(vae.std).view(1, 1, -1, 1, 1))
 
-    def look(self, frames: Tensor, mask: Tensor, times: Tensor, work: int | None = None) -> Given:
-        """Encode the given frames twice: at their own size, and at the planner's.
+    def see(self, frames: Tensor, work: int | None = None) -> tuple[Tensor, ...]:
+        """Encode frames ``p 3 h w`` twice: at their own size, and at the planner's.
 
         Latents are the means of what the encoder says, normalised by the stored statistics.
-
-        Args:
-            frames: the given frames alone, in slot order, ``b g 3 h w``, RGB in [0, 1].
-            mask: ``b f`` bool, True = to be made; equally many in every window.
-            times: ``b f`` float, real-valued positions.
-            work: nothing; only motion latents have a working size.
         """
-        del work
+        del work  # only motion latents have a working size
+        alone = frames.unsqueeze(1)  # p 1 3 h w
+        sizes = (self._padded(alone), self._small(alone))
+        return tuple(self.normalise(self._mean(one)).squeeze(1) for one in sizes)
+
+    def look(
+        self,
+        frames: Tensor,
+        mask: Tensor,
+        times: Tensor,
+        work: int | None = None,
+        seen: tuple[Tensor, ...] | None = None,
+        flow: Tensor | None = None,
+    ) -> Given:
+        """See ``Autoencoder.look``; there is no flow, and no working size."""
+        del work, flow
         size = (frames.shape[-2], frames.shape[-1])
-        latent = self.normalise(self._mean(self._padded(frames)))  # b g c h w
-        low = self.normalise(self._mean(self._small(frames)))
+        latent, low = seen or (_like(frames, part) for part in self.see(frames.flatten(0, 1)))
         channels, rows, cols = latent.shape[-3:]
         tokens, low_tokens = patchify(latent, self.patch), patchify(low, self.patch)
         given_rows = Made.of(mask).given_rows

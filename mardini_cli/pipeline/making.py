@@ -25,6 +25,7 @@ from mardini_cli.model.tiles import side_for
 from mardini_cli.pipeline.desk import Picture
 from mardini_cli.pipeline.joins import matched
 from mardini_cli.pipeline.settling import precision
+from mardini_cli.pipeline.sight import Sight
 from mardini_cli.pipeline.still import hold_still
 from mardini_cli.tasks.plan import Plan, Slot, Window
 
@@ -105,22 +106,35 @@ def paint(
 
 
 class Maker:
-    """The model, run over batches of windows."""
+    """The model, run over batches of windows.
 
-    def __init__(self, model: MarDini, settings: MakeSettings) -> None:
+    Args:
+        model: settled for the settings' number type.
+        settings: how it is run.
+        sight: what is known of a job's given frames; None looks at every window anew.
+    """
+
+    def __init__(self, model: MarDini, settings: MakeSettings, sight: Sight | None = None) -> None:
         self.model, self.settings = model, settings
+        self.sight = sight
         self.device = next(model.parameters()).device
         self._frames = torch.empty(0)
         self.noted = 0  # windows made so far: names the window in an error
 
-    def batch_size(self, plan: Plan, info: ClipInfo) -> int:
-        """One window on a CPU, whose cores one window keeps busy; what memory allows on a GPU."""
+    def batch_size(self, plan: Plan, info: ClipInfo, makers: int = 1) -> int:
+        """One window on a CPU, whose cores one window keeps busy; what memory allows on a GPU.
+
+        Args:
+            plan: whose windows shall be made.
+            info: of the frames.
+            makers: how many share the device.
+        """
         if self.device.type != "cuda" or not plan.windows:
             return 1
         pixels = max(len(window.slots) for window in plan.windows) * info.width * info.height
         needed = pixels * (GUIDED_BYTES if self.model.config.guided else VAE_BYTES)
         free, _ = torch.cuda.mem_get_info(self.device)
-        return int(max(1, min(LARGEST_BATCH, free // needed)))
+        return int(max(1, min(LARGEST_BATCH, free // (needed * makers))))
 
     @torch.inference_mode()
     def __call__(
@@ -136,7 +150,7 @@ class Maker:
         made = self._make(windows, frames[:, :, :3])
         if frames.shape[2] == 4:
             # Alpha moves as the picture does: it is made as a gray picture of its own.
-            alpha = self._make(windows, frames[:, :, 3:].expand(-1, -1, 3, -1, -1))
+            alpha = self._make(windows, frames[:, :, 3:].expand(-1, -1, 3, -1, -1), "alpha")
             made = torch.cat([made, alpha.mean(2, keepdim=True)], 2)
         self._check(made, windows)
         pixels = made.clamp_(0, 1).cpu().permute(0, 1, 3, 4, 2).numpy()  # b m h w c, a view
@@ -148,12 +162,16 @@ class Maker:
             out += frames_made
         return out
 
-    def _make(self, windows: Sequence[Window], frames: Tensor) -> Tensor:
+    def _make(self, windows: Sequence[Window], frames: Tensor, kind: str = "colour") -> Tensor:
         """Make frames from RGB, ``b g 3 h w``: ``b m 3 h w`` float32, not clamped."""
         mask = torch.tensor([window.mask for window in windows], device=self.device)
         times = torch.tensor([window.positions() for window in windows], device=self.device)
         with precision(self.model, self.settings.dtype):
-            given = self.model.look(frames, mask, times, work=self.settings.resolution)
+            given = (
+                self.sight.look(windows, frames, mask, times, kind)
+                if self.sight
+                else self.model.look(frames, mask, times, self.settings.resolution)
+            )
             slots = [[slot.index for slot in window.made] for window in windows]
             signal = self.model.plan(given)
             tile = self.settings.tile

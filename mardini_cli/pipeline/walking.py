@@ -21,6 +21,7 @@ from mardini_cli.pipeline.crew import Crew
 from mardini_cli.pipeline.desk import Decoded, Desk, Page, StoredFrame, given_uses
 from mardini_cli.pipeline.keeping import Keeper, KeepSettings
 from mardini_cli.pipeline.making import Maker, MakeSettings
+from mardini_cli.pipeline.sight import Sight
 from mardini_cli.tasks.plan import Plan, Window
 
 DECODED_AHEAD = 3
@@ -84,10 +85,10 @@ def run(
         reading = threads.submit(_read, source, needed, decoded)
         writing = threads.submit(_write, writer, pages, tally)
         desk = stack.enter_context(closing(Desk(plan, decoded, reading, pages, writing, keeper)))
-        makers = [Maker(one, settings) for one in models]
+        teams = [makers_for(one, settings) for one in models]
         size = keeper.batch or settings.batch
-        size = size or min(maker.batch_size(plan, source.info) for maker in makers)
-        crew = stack.enter_context(Crew(makers, keeper.done))
+        size = size or min(team[0].batch_size(plan, source.info, len(team)) for team in teams)
+        crew = stack.enter_context(Crew([one for team in teams for one in team], keeper.done))
         stack.enter_context(keeper)
         for _ in desk.catch_up():
             yield progress()
@@ -112,6 +113,17 @@ def run(
             yield progress()
         writing.result()
         yield progress()
+
+
+def makers_for(model: MarDini, settings: MakeSettings) -> list[Maker]:
+    """Makers that share a device and what they know of given frames.
+
+    A GPU gets two: one finds flow, copies and converts on the processor while the other's networks
+    run. A CPU, whose cores one maker keeps busy, gets one.
+    """
+    sight = Sight(model, settings.resolution)
+    count = 2 if next(model.parameters()).is_cuda else 1
+    return [Maker(model, settings, sight) for _ in range(count)]
 
 
 def batches(windows: Sequence[Window], size: int) -> Iterator[tuple[Window, ...]]:
