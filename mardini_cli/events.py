@@ -132,6 +132,19 @@ class Paused:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cached:
+    """What a training stage needs of its batches lies on disk."""
+
+    output: Path
+    stage: str
+    steps: int
+    """Batches that were kept."""
+    size: int
+    """Bytes on disk."""
+    elapsed: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StagePrice:
     """What one stage of a training run asks for."""
 
@@ -357,6 +370,7 @@ Event = (
     | Measured
     | Trained
     | Paused
+    | Cached
     | Priced
     | Located
     | Fetched

@@ -14,7 +14,7 @@ from mardini_cli.api.making import MakeRequest, Plain, Resume, making_of
 from mardini_cli.api.probe import ProbeRequest, probe
 from mardini_cli.api.proof import VerifyRequest, verify
 from mardini_cli.api.shots import AtCuts, Duplicates
-from mardini_cli.api.train import train, train_price, train_settings
+from mardini_cli.api.train import train, train_cache, train_price, train_settings
 
 __all__ = [
     "AnimateRequest",
@@ -41,6 +41,7 @@ __all__ = [
     "making_of",
     "probe",
     "train",
+    "train_cache",
     "train_price",
     "train_settings",
     "verify",

@@ -36,6 +36,38 @@ def train(
     yield from Run(settings, resume).events()
 
 
+def train_cache(
+    config: Path,
+    changes: Sequence[str] = (),
+    stage: str = "",
+    steps: int = 0,
+    *,
+    overwrite: bool = False,
+) -> Generator[Event, None, None]:
+    """Keep on disk what stages with a frozen autoencoder need of their batches.
+
+    Args:
+        config: settings of the run, or a folder of clips.
+        changes: ``key=value`` settings on top of the file's.
+        stage: name of the one stage to keep for; empty takes all that are ready.
+        steps: batches to keep of each; 0 keeps one for each of its steps.
+        overwrite: whether a cache that stands is made anew.
+
+    Yields:
+        ``Warned`` and ``Progress`` as they come, and ``Cached`` for each stage.
+
+    Raises:
+        MardiniError: anything that the user can act on.
+    """
+    from mardini_cli.training.reading import read_config
+
+    settings = read_config(config, changes)
+
+    from mardini_cli.training.caching import fill
+
+    yield from fill(settings, stage, steps, overwrite=overwrite)
+
+
 def train_settings(config: Path, changes: Sequence[str] = ()) -> str:
     """Every setting that ``train`` would use, as a TOML file that it takes.
 

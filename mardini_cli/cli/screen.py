@@ -20,6 +20,7 @@ from typing import Any, Self, TextIO
 from mardini_cli.cli.tables import priced_lines, probed_lines, verified_line, verified_lines
 from mardini_cli.errors import MardiniError
 from mardini_cli.events import (
+    Cached,
     Drawn,
     Event,
     Examined,
@@ -135,6 +136,10 @@ class Screen:
             case Paused():
                 if not self.quiet:
                     self._write(self.err, paused_line(event))
+                self._write_path(event.output)
+            case Cached():
+                if not self.quiet:
+                    self._write(self.err, cached_line(event))
                 self._write_path(event.output)
             case Fetched():
                 if not self.quiet:
@@ -258,6 +263,14 @@ def paused_line(result: Paused) -> str:
     return (
         f"asked to end: saved step {result.step} of stage {result.stage} after "
         f"{result.elapsed:.1f} s; the same command goes on from there"
+    )
+
+
+def cached_line(result: Cached) -> str:
+    """What was kept for a stage."""
+    return (
+        f"kept {result.steps} batches for stage {result.stage}, {_mib(result.size)}, "
+        f"in {result.elapsed:.1f} s"
     )
 
 

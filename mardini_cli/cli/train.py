@@ -95,3 +95,33 @@ def run(
         screen.follow(iter([api.train_price(config, words)]))
     else:
         screen.follow(api.train(config, words, resume))
+
+
+@train.command()
+def cache(
+    config: ConfigArg,
+    changes: ChangesArg = None,
+    stage: Annotated[
+        str, typer.Option("--stage", help="The one stage to keep for, by its name.")
+    ] = "",
+    steps: Annotated[
+        int, typer.Option("--steps", help="Batches to keep of each; 0: one for each of its steps.")
+    ] = 0,
+    overwrite: options.OverwriteOpt = False,
+    json: options.JsonOpt = False,
+    quiet: options.QuietOpt = False,
+) -> None:
+    """Keep on disk what planner and denoiser learn from.
+
+    Stages that leave the autoencoder as it is need its answers, not pixels. They are written as
+    shards of safetensors, each stage into a folder of its own under OUT/cache (or what cache
+    names), and those folders go to standard output. The run then takes them with cache=FOLDER: no
+    clip is decoded, no flow searched, no encoder run, and the losses are the same to the bit. A
+    stage that is longer than its cache goes through it again, with other noise.
+
+    Example: mardini train cache mine.toml --steps 2000
+    """
+    words = changes or []
+    Screen.here(json=json, quiet=quiet).follow(
+        api.train_cache(config, words, stage, steps, overwrite=overwrite)
+    )

@@ -9,6 +9,7 @@ Dimension key
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from mardini_cli.model.positions import Grid
 from mardini_cli.model.tiles import Box
+from mardini_cli.model.warping import in_slots, slots
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +53,21 @@ class Given:
             token_grid=box.grid(self.token_grid),
             latent_shape=(channels, box.rows * down, box.cols * across),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Grids:
+    """Sizes of a window that no tensor tells; the same for all windows of one size."""
+
+    size: tuple[int, int]
+    planner: Grid
+    tokens: Grid
+    latent: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, given: Given) -> Self:
+        """Those of a window."""
+        return cls(given.size, given.planner_grid, given.token_grid, given.latent_shape)
 
 
 class Autoencoder(nn.Module, ABC):
@@ -143,6 +160,40 @@ class Autoencoder(nn.Module, ABC):
     @abstractmethod
     def planner_target(self, made: Tensor, given: Given) -> Tensor:
         """What the planner's warm-up asks for at made slots (paper 3.6): ``b m n c``."""
+
+    def condensed(self, given: Given, count: int) -> dict[str, Tensor]:
+        """What planner and denoiser need to know of windows, small enough to be kept on disk.
+
+        Args:
+            given: what ``look`` found.
+            count: given frames of a window; told, so that nothing waits for the device.
+
+        Returns:
+            By name, the windows first: tokens of given frames, ``b g n c``; mask and times.
+        """
+        inside, _ = slots(given.mask, count)
+        rows = torch.arange(len(inside), device=inside.device).unsqueeze(1)
+        return {
+            "mask": given.mask,
+            "times": given.times,
+            "planner": given.planner_tokens[rows, inside],
+            "reference": given.reference_tokens[rows, inside],
+        }
+
+    def expanded(self, told: Mapping[str, Tensor], grids: Grids) -> Given:
+        """Undo ``condensed``, as far as planner and denoiser can tell."""
+        mask, g = told["mask"], told["planner"].shape[1]
+        inside, _ = slots(mask, g)
+        return Given(
+            mask=mask,
+            times=told["times"],
+            size=grids.size,
+            planner_tokens=in_slots(told["planner"], inside, mask.shape[1]),
+            planner_grid=grids.planner,
+            reference_tokens=in_slots(told["reference"], inside, mask.shape[1]),
+            token_grid=grids.tokens,
+            latent_shape=grids.latent,
+        )
 
     mean: Tensor
     """Stored mean of the latents, ``1 1 c 1 1``."""

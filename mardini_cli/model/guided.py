@@ -15,7 +15,8 @@ Dimension key
     h, w  pixels, or rows and columns of a level     p = b * m  made frames of the batch
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple, Self
 
 import torch
@@ -24,7 +25,7 @@ from torch.nn import functional as F
 
 from mardini_cli.config import ModelConfig
 from mardini_cli.model import prior
-from mardini_cli.model.autoencoder import Autoencoder, Given
+from mardini_cli.model.autoencoder import Autoencoder, Given, Grids
 from mardini_cli.model.denoiser import patchify
 from mardini_cli.model.painting import inner, merge, painted, singly
 from mardini_cli.model.positions import Grid
@@ -307,6 +308,32 @@ class Guided(Autoencoder):
         coarse = self.pyramid(truth.flatten(0, 1))[-1]
         pooled = F.adaptive_avg_pool2d(coarse, (grid.rows, grid.cols))
         return pooled.flatten(2).transpose(1, 2).view(*made.shape[:2], grid.tokens, -1)
+
+    def condensed(self, given: Given, count: int) -> dict[str, Tensor]:
+        """See ``Autoencoder.condensed``; made frames are told of by their prior, ``b m 4 h w``."""
+        assert isinstance(given, GuidedGiven)
+        flow = resize(given.flow, (given.token_grid.rows, given.token_grid.cols))
+        return {**super().condensed(given, count), "flow": flow.unflatten(0, given.made.shape)}
+
+    def expanded(self, told: Mapping[str, Tensor], grids: Grids) -> GuidedGiven:
+        """See ``Autoencoder.expanded``. What only the decoder reads stays empty."""
+        plain = super().expanded(told, grids)
+        reference, flow = told["reference"], told["flow"].flatten(0, 1)
+        inside, made = slots(plain.mask, reference.shape[1])
+        gap = gaps(plain.times.gather(1, inside), plain.times.gather(1, made))
+        coarse = reference.transpose(2, 3).unflatten(3, (grids.tokens.rows, grids.tokens.cols))
+        nothing = reference.new_empty(*reference.shape[:2], 3, 0, 0)
+        return GuidedGiven(
+            **{each.name: getattr(plain, each.name) for each in fields(Given)},
+            frames=nothing,
+            small=nothing,
+            work=(0, 0),
+            features=(),
+            made=made,
+            gap=gap,
+            flow=flow,
+            place_tokens=self._place_tokens(coarse.contiguous(), flow, gap),
+        )
 
     def noisy_tokens(self, latent: Tensor, given: Given) -> Tensor:
         """See ``Autoencoder.noisy_tokens``."""

@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from mardini_cli import weights
 from mardini_cli.device import choose_device
 from mardini_cli.errors import ConfigError
 from mardini_cli.events import Event, Paused, Progress, Trained, Warned
-from mardini_cli.training import checkpoint, clips, crew, synthetic
-from mardini_cli.training.batches import Batch, Batches, seed_of
+from mardini_cli.training import cache, checkpoint, crew
+from mardini_cli.training.batches import Batch, seed_of
 from mardini_cli.training.blocks import run_as
 from mardini_cli.training.movers import Movers
 from mardini_cli.training.objectives import KINDS, measure_latents
@@ -38,35 +38,15 @@ from mardini_cli.training.starting import (
 )
 from mardini_cli.training.stepping import Stepper, autocast
 from mardini_cli.training.stopping import Stop, listening
+from mardini_cli.training.supply import Look, Source, Supply
 from mardini_cli.training.watching import Watch
 
 WEIGHTS = "weights"
 """Folder of the finished weights, in the folder of the run."""
 _TELL = 50  # steps between lines of the log
 _SETTLE = 16  # batches that the latents' statistics are measured on
-_LOOKS, _LOOK_WINDOWS = 8, 12  # held-out batches, and windows in each
 _AGREE = 10  # steps between questions whether any process was asked to end
 _FLOOR = 0.02  # of the highest learning rate, where a stage ends
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Data:
-    """Everything that windows are cut from."""
-
-    clips: list[clips.Clip]
-    photos: list[synthetic.Picture]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """A held-out batch of one task."""
-
-    task: str
-    share: float
-    """Its weight in the mean over all tasks."""
-    of_task: int
-    """Batches of this task."""
-    batch: Batch
 
 
 class Clock:
@@ -105,6 +85,7 @@ class Run:
         for stage in config.stages:
             check_stage(stage, self.model.config, self.crew.world)
         run_as(self.model, config)
+        self.supply = Supply(config, self.device)
         self.started, self.steps = time.perf_counter(), 0
         self.stop, self.paused = Stop(), False
         self.pace = Pace(config.stages)
@@ -120,18 +101,16 @@ class Run:
             crew.leave()
 
     def _events(self) -> Iterator[Event]:
-        place, state = self._resumed()
+        place, state = self.resumed()
         self.watch.begin()
-        data, skipped = self._load()
+        skipped = self.supply.load(self.config.stages[place.stage :])
         if moved := stranded(self.config):
             yield Warned(
                 code="moved-encoder",
                 message=f"stage {moved} moves the encoder whose latents the denoiser has learnt, "
                 "and no later stage mends that: add one of kind joint, or take kind sharp",
             )
-        if self.config.vae and not (place.stage or place.step):
-            train, _ = self._data(self.config.stages[0], data)
-            measure_latents(self.model, self._some(train))
+        self.measure(place)
         if skipped:
             yield Warned(
                 code="skipped-files", message=f"left out, do not decode: {', '.join(skipped)}"
@@ -140,21 +119,21 @@ class Run:
             for index, stage in enumerate(self.config.stages):
                 if index >= place.stage:
                     here = place if index == place.stage else replace(place, step=0, seconds=0.0)
-                    yield from self._stage(replace(here, stage=index), stage, state, data)
+                    yield from self._stage(replace(here, stage=index), stage, state)
                     state = {}
                 if self.paused:
                     return
         if self.crew.rank == 0:
             facts = {"stages": [stage.name for stage in self.config.stages]}
             weights.save(self.model, self.folder / WEIGHTS, facts=facts)
-        self.watch.finish(self.model, (len(data.clips), len(data.photos)))
+        self.watch.finish(self.model, (len(self.supply.clips), len(self.supply.photos)))
         yield Trained(
             output=self.folder / WEIGHTS,
             steps=self.steps,
             elapsed=self._elapsed(),
         )
 
-    def _resumed(self) -> tuple[checkpoint.Place, dict[str, Tensor]]:
+    def resumed(self) -> tuple[checkpoint.Place, dict[str, Tensor]]:
         """Where the run stands, and the state to go on from; weights are put back here.
 
         Raises:
@@ -184,15 +163,8 @@ class Run:
         sizes: dict[str, Any] = json.loads(json.dumps(self.model.config.to_dict()))
         return sizes
 
-    def _load(self) -> tuple[Data, list[str]]:
-        store, skipped = clips.load([Path(p) for p in self.config.data], self.config.short)
-        if not self.config.photos:
-            return Data(store, []), skipped
-        photos, no_photos = synthetic.load([Path(p) for p in self.config.photos])
-        return Data(store, photos), skipped + no_photos
-
     def _stage(
-        self, place: checkpoint.Place, stage: StageConfig, state: dict[str, Tensor], data: Data
+        self, place: checkpoint.Place, stage: StageConfig, state: dict[str, Tensor]
     ) -> Iterator[Event]:
         # Whatever is new in a stage starts alike, with a stop before it or without.
         torch.manual_seed(seed_of(self.config.seed, stage.name, 0))
@@ -207,7 +179,9 @@ class Run:
             for name, module in objective.named_children():
                 module.load_state_dict(checkpoint.part_of(state, name))
             stepper.restore(state)
-        train, held = self._data(stage, data)
+        train = self.supply.train(stage, self.model)
+        held = [] if self.crew.rank else self.supply.looks(stage, self.model)
+        self.watch.aim(self.supply.held(stage), stage, self.device)
         clock = Clock(stage, place.seconds)
         batches = train.run(place.step, self.config.workers, self.device)
         for step, batch in enumerate(batches, place.step):
@@ -247,39 +221,20 @@ class Run:
             return False
         return bool(self.crew.agree(float(self.stop.asked), self.device))
 
-    def _some(self, train: Batches) -> Iterator[Batch]:
+    def measure(self, place: checkpoint.Place) -> None:
+        """Measure the latents of an autoencoder that came from elsewhere, before the first step."""
+        if not self.config.vae or place.stage or place.step:
+            return
+        stage = self.config.stages[0]
+        if folder := self.supply.kept(stage):
+            cache.restore_statistics(folder, self.model)
+        else:
+            measure_latents(self.model, self._some(self.supply.drawn(stage)))
+
+    def _some(self, train: Source) -> Iterator[Batch]:
         """The first batches of a stage, on the device, for what is measured once."""
         few = islice(train.run(0, 0, self.device), _SETTLE)
-        return (batch.to(self.device) for batch in few)
-
-    def _data(self, stage: StageConfig, data: Data) -> tuple[Batches, list[Look]]:
-        """Batches to train on, and the held-out ones, on the device."""
-        sources = clips.usable(data.clips, stage.slots, stage.side)
-        every = self.config.held_out
-        held = sources[every // 2 :: every] if every and len(sources) > every else sources[:1]
-        apart = {id(source) for source in held}
-        rest = [source for source in sources if id(source) not in apart] or sources
-        made = synthetic.PhotoWindows(data.photos, stage.slots, stage.side) if data.photos else None
-        train = Batches(
-            (clips.ClipWindows(rest, stage.slots, stage.side), made), stage, self.config.seed
-        )
-        self.watch.aim(held, stage, self.device)
-        return train, [] if self.crew.rank else self._looks(stage, held)
-
-    def _looks(self, stage: StageConfig, held: list[clips.Source]) -> list[Look]:
-        """Held-out batches of every task of a stage, on the device."""
-        tasks = [(task, share) for task, share in stage.tasks if share]
-        count = math.ceil(_LOOKS / len(tasks))
-        look = replace(stage, steps=count, batch=min(stage.batch, _LOOK_WINDOWS), photos=0.0)
-        source = clips.ClipWindows(held, stage.slots, stage.side)
-        workers = min(self.config.workers, count)
-        return [
-            Look(task, share / count, count, batch.to(self.device))
-            for task, share in tasks
-            for batch in Batches(
-                (source, None), replace(look, tasks=((task, 1.0),)), self.config.seed + 1
-            ).run(0, workers, self.device)
-        ]
+        return (batch.to(self.device) for batch in few if isinstance(batch, Batch))
 
     def _look(self, stepper: Stepper, at: tuple[int, float], seconds: float) -> Iterator[Event]:
         """See how the steps since the last look went, and tell."""

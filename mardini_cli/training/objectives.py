@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mardini_cli.diffusion.schedule import Schedule
-from mardini_cli.model.autoencoder import Given
 from mardini_cli.model.guided import Decoded, Guided, GuidedGiven
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.planner import PlannerHead
@@ -25,6 +24,7 @@ from mardini_cli.model.warping import slots, take, warp
 from mardini_cli.training import losses
 from mardini_cli.training.batches import Batch
 from mardini_cli.training.crew import Chance, Crew
+from mardini_cli.training.seen import Seen, look, see
 from mardini_cli.training.stages import Kind, StageConfig
 
 ABSENT = 2.0
@@ -46,10 +46,17 @@ class Asked:
 class Step:
     """What one training step brings."""
 
-    batch: Batch
+    batch: Batch | Seen
+    """Pixels; or what was kept of them, for stages that rest on a frozen autoencoder."""
     chance: Chance
     behind: float = 1.0
     """Share of the stage that is done."""
+
+    @property
+    def pixels(self) -> Batch:
+        """The batch, for stages that look at pixels."""
+        assert isinstance(self.batch, Batch)
+        return self.batch
 
 
 class Objective(nn.Module, ABC):
@@ -72,7 +79,7 @@ class Objective(nn.Module, ABC):
     def ask(self, step: Step) -> Asked:
         """Work the losses out."""
 
-    def score(self, batch: Batch) -> dict[str, Tensor]:
+    def score(self, batch: Batch | Seen) -> dict[str, Tensor]:
         """Figures on held-out windows; changes nothing."""
         return {"loss": self.ask(Step(batch, _steady(batch))).total}
 
@@ -131,7 +138,7 @@ class GuidedObjective(Objective):
     def ask(self, step: Step) -> Asked:
         """See ``Objective.ask``."""
         guided, stage = self.guided, self.stage
-        batch, chance = step.batch, step.chance
+        batch, chance = step.pixels, step.chance
         assert batch.flow is not None
         held = chance.uniform(len(batch.mask)) >= stage.no_prior
         given = guided.look(
@@ -235,9 +242,10 @@ class GuidedObjective(Objective):
         return total
 
     @torch.no_grad()
-    def score(self, batch: Batch) -> dict[str, Tensor]:
+    def score(self, batch: Batch | Seen) -> dict[str, Tensor]:
         """PSNR and sharpness without a latent and with the true one."""
         guided = self.guided
+        assert isinstance(batch, Batch)
         assert batch.flow is not None
         given = guided.look(batch.given, batch.mask, batch.times, flow=batch.flow)
         mean, spread = guided.encode(batch.made, given)
@@ -257,7 +265,16 @@ class GuidedObjective(Objective):
         }
 
 
-class LatentObjective(Objective):
+class Resting(Objective):
+    """Rests on an autoencoder that does not move, whose answers may have been kept."""
+
+    def seen(self, step: Step) -> Seen:
+        """What the autoencoder tells of a step's windows."""
+        batch = step.batch
+        return batch if isinstance(batch, Seen) else see(self.model, batch, self.stage.kind)
+
+
+class LatentObjective(Resting):
     """Masked v-prediction on latents: the denoiser alone, or planner and denoiser together."""
 
     def moving(self) -> Iterable[nn.Module]:
@@ -268,10 +285,10 @@ class LatentObjective(Objective):
     def ask(self, step: Step) -> Asked:
         """See ``Objective.ask``."""
         model, schedule = self.model, Schedule()
-        batch, chance = step.batch, step.chance
+        seen, chance = self.seen(step), step.chance
         with torch.no_grad():
-            given = _look(model, batch)
-            mean, spread = model.autoencoder.encode(batch.made, given)
+            given = seen.given(model)
+            mean, spread = seen.tensors["mean"], seen.tensors["spread"]
             latent = mean + torch.exp(0.5 * spread) * chance.normal(mean)
             clean = model.autoencoder.normalise(latent).float()
         b = len(clean)
@@ -286,7 +303,7 @@ class LatentObjective(Objective):
         return Asked(loss, None, {"v": loss.detach()})
 
 
-class PlannerObjective(Objective):
+class PlannerObjective(Resting):
     """The planner's warm-up: masked MSE on low-resolution tokens (paper 3.6)."""
 
     def __init__(self, model: MarDini, stage: StageConfig) -> None:
@@ -300,11 +317,10 @@ class PlannerObjective(Objective):
 
     def ask(self, step: Step) -> Asked:
         """See ``Objective.ask``."""
-        model, batch = self.model, step.batch
+        model, seen = self.model, self.seen(step)
         with torch.no_grad():
-            given = _look(model, batch)
-            target = model.autoencoder.planner_target(batch.made, given)
-        told = self.head(model.plan(given))[batch.mask].unflatten(0, target.shape[:2])
+            given, target = seen.given(model), seen.tensors["target"]
+        told = self.head(model.plan(given))[given.mask].unflatten(0, target.shape[:2])
         loss = F.mse_loss(told[..., : target.shape[-1]].float(), target.float())
         return Asked(loss, None, {"mse": loss.detach()})
 
@@ -322,9 +338,9 @@ class VaeObjective(Objective):
 
     def ask(self, step: Step) -> Asked:
         """See ``Objective.ask``."""
-        vae, truth = self.model.autoencoder, step.batch.made
+        vae, truth = self.model.autoencoder, step.pixels.made
         with torch.no_grad():  # each frame by itself: the others only tell its size
-            given = _look(self.model, step.batch)
+            given = look(self.model, step.pixels)
         mean, spread = vae.encode(truth, given)
         latent = mean + torch.exp(0.5 * spread) * step.chance.normal(mean)
         vae.watch(step.chance.crew.gather(latent.detach()), WATCH / step.chance.parts)
@@ -341,7 +357,7 @@ class VaeObjective(Objective):
         parts["psnr"] = _psnr(made.detach().clamp(0, 1), flat)
         if self.rival is None:
             return Asked(total, None, parts)
-        near = _nearer(step.batch)
+        near = _nearer(step.pixels)
         return self.contested(Asked(total, None, parts), (made, flat, near), step.chance.crew)
 
     def settle(self, batches: Iterable[Batch]) -> None:
@@ -349,10 +365,11 @@ class VaeObjective(Objective):
         measure_latents(self.model, batches)
 
     @torch.no_grad()
-    def score(self, batch: Batch) -> dict[str, Tensor]:
+    def score(self, batch: Batch | Seen) -> dict[str, Tensor]:
         """PSNR and sharpness of what comes back from the latents' means."""
+        assert isinstance(batch, Batch)
         vae, truth = self.model.autoencoder, batch.made.flatten(0, 1)
-        given = _look(self.model, batch)
+        given = look(self.model, batch)
         mean, spread = vae.encode(batch.made, given)
         made = vae.decode(vae.normalise(mean), None, given, None).flatten(0, 1)
         made = made.float().clamp(0, 1)
@@ -385,7 +402,7 @@ def measure_latents(model: MarDini, batches: Iterable[Batch]) -> None:
     count, none = 0, autoencoder.mean.new_zeros(autoencoder.mean.shape[2], dtype=torch.float64)
     total, square = none, none
     for batch in batches:
-        mean, spread = autoencoder.encode(batch.made, _look(model, batch))
+        mean, spread = autoencoder.encode(batch.made, look(model, batch))
         mean, variance = mean.double(), spread.double().exp()
         over = (0, 1, 3, 4)
         count += mean.numel() // mean.shape[2]
@@ -405,16 +422,10 @@ def _nearer(batch: Batch) -> Tensor:
     return take(batch.given, apart.argmin(2))
 
 
-def _look(model: MarDini, batch: Batch) -> Given:
-    autoencoder = model.autoencoder
-    if isinstance(autoencoder, Guided):
-        return autoencoder.look(batch.given, batch.mask, batch.times, flow=batch.flow)
-    return autoencoder.look(batch.given, batch.mask, batch.times)
-
-
-def _steady(batch: Batch) -> Chance:
+def _steady(batch: Batch | Seen) -> Chance:
     """The same chance for held-out windows every time, in one process alone."""
-    return Chance(0, batch.made.device, Crew())
+    device = batch.tensors["mask"].device if isinstance(batch, Seen) else batch.mask.device
+    return Chance(0, device, Crew())
 
 
 def _psnr(made: Tensor, truth: Tensor) -> Tensor:

@@ -186,6 +186,9 @@ class TrainConfig:
     """Whether TensorBoard's files are written too (extra ``tensorboard``); ``log.jsonl`` always."""
     save: int = 500
     """Steps between checkpoints."""
+    cache: str = ""
+    """Folder that ``mardini train cache`` filled: stages that it holds need neither clips nor the
+    autoencoder. Empty: all stages begin with pixels."""
     workers: int = 4
     """Processes that make batches; 0 makes them in the training process."""
     spike: float = 30.0

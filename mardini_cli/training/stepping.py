@@ -15,6 +15,7 @@ from mardini_cli.training.crew import Chance, Crew
 from mardini_cli.training.guard import PATIENCE, Guard
 from mardini_cli.training.movers import Movers
 from mardini_cli.training.objectives import Asked, Objective, Step
+from mardini_cli.training.seen import Seen
 
 
 class Stepper:
@@ -37,7 +38,7 @@ class Stepper:
         self.guard = Guard(self.device, spike)
         self.figures: dict[str, Tensor] = {}
 
-    def __call__(self, batch: Batch, step: int, behind: float, rate: float) -> None:
+    def __call__(self, batch: Batch | Seen, step: int, behind: float, rate: float) -> None:
         """Take one step; its losses and the gradient's length go to ``figures``.
 
         Args:
@@ -63,7 +64,7 @@ class Stepper:
         movers.average.update(step, behind)
         self.figures["gradient"] = length
 
-    def _part(self, batch: Batch, step: int, behind: float, part: int) -> bool:
+    def _part(self, batch: Batch | Seen, step: int, behind: float, part: int) -> bool:
         """Add up the gradients of one part; False where they could not be worked out."""
         here = (part, self.stage.accumulate)
         seed = seed_of(self.seed + 2, self.stage.name, step)

@@ -48,7 +48,8 @@ class Watch:
 
     def aim(self, held: Sequence[clips.Source], stage: StageConfig, device: torch.device) -> None:
         """Choose the windows that are looked at all through a stage."""
-        if self.journal is None or not self.config.sheets:
+        self.viewer = None
+        if self.journal is None or not self.config.sheets or not held:
             return
         windows = chosen_windows(held, stage, seed_of(self.config.seed, "views", 0))
         self.viewer = views.Viewer(windows.to(device), self.config.seed)

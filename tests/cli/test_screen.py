@@ -211,6 +211,7 @@ SCHEMAS = {
     "measured": "clips elapsed event output table windows",
     "trained": "elapsed event output steps",
     "paused": "elapsed event output stage step",
+    "cached": "elapsed event output size stage steps",
     "priced": "device event expected_hours least_hours parameters preset processes rate stages",
     "located": "event kind name path preset revision size ways",
     "fetched": "elapsed event files name output revision size",

@@ -87,9 +87,8 @@ def test_the_statistics_that_are_stored_are_those_of_the_weights_that_are_stored
 
     kept = checkpoint.part_of(saved(config.out), "model")
     again = loop.Run(settings(tmp_path, stage("vae"), init=config.out, out=str(tmp_path / "b")))
-    data, _ = again._load()
-    train, _ = again._data(config.stages[0], data)
-    measure_latents(again.model, again._some(train))
+    again.supply.load(config.stages)
+    measure_latents(again.model, again._some(again.supply.drawn(config.stages[0])))
 
     assert torch.equal(kept["autoencoder.mean"], again.model.autoencoder.mean)
     assert torch.equal(kept["autoencoder.std"], again.model.autoencoder.std)
