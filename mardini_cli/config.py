@@ -11,8 +11,9 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, get_args, get_origin
 
 from mardini_cli.errors import ConfigError
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
+LARGEST = 2**16
+"""Width, rows or pixels in a config at most; the paper's widest network has 8192."""
+DEEPEST = 1024
+"""Layers at most."""
 SCHEDULE_LENGTH = 1000
 """Noise levels of the training schedule (paper: not printed; Emu Video)."""
 
@@ -61,7 +66,73 @@ def _built(kind: Any, value: Any, where: str) -> Any:
         )
     if tables and value is not None:
         return from_mapping(cast(type, tables[0]), value, where)
-    return tuple(value) if isinstance(value, list) else value
+    found = tuple(value) if isinstance(value, list) else value
+    if not _is_of(kind, found):
+        raise ConfigError(
+            f"{where} {str(value)[:40]!r}", needed=_told(kind), do="compare it with a preset"
+        )
+    return found
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    """Whether a plain value is of an annotation's kind; whole numbers pass as broken ones."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = inner[:1] * len(value) if inner[-1] is ... else inner
+        return len(kinds) == len(value) and all(map(_is_of, kinds, value))
+    if inner:  # a union
+        return any(_is_of(one, value) for one in inner)
+    if kind is float:
+        return type(value) in (int, float) and isfinite(value)
+    return kind is Any or type(value) is (type(None) if kind is None else kind)
+
+
+def _check_statistics(config: "VaeConfig | GuidedConfig") -> None:
+    """Refuse means and deviations that are not one a channel, or divide by nothing."""
+    channels = config.latent_channels
+    if not len(config.mean) == len(config.std) == channels or min(config.std, default=0) <= 0:
+        raise ConfigError(
+            f"{type(config).__name__}: {len(config.mean)} means, {len(config.std)} deviations",
+            needed=f"{channels} of each, deviations above 0",
+            do="compare it with a preset",
+        )
+
+
+def _told(kind: Any) -> str:
+    """An annotation in words."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if origin is tuple:
+        count = "" if inner[-1] is ... else f"{len(inner)} times "
+        return f"a list of {count}{_told(inner[0])}"
+    if inner:
+        return " or ".join(map(_told, inner))
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return words.get(kind, "nothing")
+
+
+def _check_sizes(config: "DataclassInstance", **most: int) -> None:
+    """Refuse whole numbers below 1 or above what any network has: they would build for ever.
+
+    Args:
+        config: with whole numbers, or tuples of them.
+        most: for some fields another limit than ``LARGEST``.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        limit = most.get(field.name, LARGEST)
+        if any(type(n) is int and not 1 <= n <= limit for n in numbers):
+            raise ConfigError(
+                f"{type(config).__name__}: {field.name} = {value}",
+                needed=f"1 to {limit}",
+                do="compare it with a preset",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +144,9 @@ class PlannerConfig:
     heads: int
     mlp: int
     """Hidden width of the two-matrix MLP."""
+
+    def __post_init__(self) -> None:
+        _check_sizes(self, depth=DEEPEST)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +161,9 @@ class DenoiserConfig:
     """Second layer of a block: spatio-temporal, or temporal (one place over all frames)."""
     patch: int = 2
     """Latent rows and columns in one token."""
+
+    def __post_init__(self) -> None:
+        _check_sizes(self, depth=DEEPEST, patch=64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +183,10 @@ class VaeConfig:
     """Per-channel mean of the latents, measured on training frames."""
     std: tuple[float, ...] = (1.0,) * 16
     """Per-channel standard deviation of the latents."""
+
+    def __post_init__(self) -> None:
+        _check_sizes(self, blocks=DEEPEST)
+        _check_statistics(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,6 +209,10 @@ class GuidedConfig:
     signal_rows: int = 8
     """Rows and columns of the planner's grid for a square frame."""
 
+    def __post_init__(self) -> None:
+        _check_sizes(self, radius=64, signal_rows=DEEPEST)
+        _check_statistics(self)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
@@ -148,6 +233,7 @@ class ModelConfig:
     """Real-valued time and whole-frame coordinates, or the paper's [NEXT] and counted ones."""
 
     def __post_init__(self) -> None:
+        _check_sizes(self, window=DEEPEST)
         if (self.vae is None) == (self.guided is None):
             raise ConfigError(
                 f"preset {self.preset} has {'no' if self.vae is None else 'two'} autoencoders",

@@ -6,7 +6,6 @@ Room: training. Words to ``TrainConfig``; what its values mean is said in ``stag
 import dataclasses
 import difflib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mardini_cli.config import from_mapping, preset
 from mardini_cli.errors import ConfigError, MissingFileError
+from mardini_cli.tables import parse_toml, read_toml
 from mardini_cli.training.recipes import recipe, shortened, tiny_stages
 from mardini_cli.training.stages import INTERPOLATION, PHOTOS, StageConfig, TrainConfig
 
@@ -48,7 +48,7 @@ def _of_file(path: Path) -> dict[str, Any]:
             needed="a TOML file of settings, or a folder of clips",
             do="check the path",
         )
-    return _toml(_text(path), str(path))
+    return read_toml(path)
 
 
 def _of_folder(folder: Path) -> dict[str, Any]:
@@ -152,27 +152,9 @@ def _changed(change: str) -> dict[str, Any]:
             do=f"did you mean {' or '.join(near)}?",
         )
     try:
-        return {key: tomllib.loads(f"x = {value}")["x"]}
-    except tomllib.TOMLDecodeError:
+        return {key: parse_toml(f"x = {value}", key)["x"]}
+    except ConfigError:
         return {key: value}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path} cannot be read ({error})", needed="a TOML file of settings", do="check it"
-        ) from error
-
-
-def _toml(text: str, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"{where} is not TOML ({error})", needed="key = value lines", do="mend it"
-        ) from error
 
 
 def to_toml(config: TrainConfig) -> str:

@@ -35,6 +35,8 @@ CONFIG, TENSORS, INDEX = "config.json", "model.safetensors", "model.safetensors.
 MODEL_CARD = "README.md"
 SUFFIX = ".safetensors"
 PICKLES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}
+LARGEST_TABLE = 2**24
+"""Bytes of a config or an index; that of a hundred thousand tensors fits."""
 HINT = "pass --model a release name, a weights folder, a .safetensors file or hub:ORG/NAME"
 
 
@@ -206,7 +208,11 @@ def check_file(path: Path, told: Stored) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            data = file.read(LARGEST_TABLE + 1)
+        if len(data) > LARGEST_TABLE:
+            raise ValueError(f"larger than {LARGEST_TABLE} bytes")
+        return json.loads(data)
     except OSError as error:
         raise MissingWeightsError(
             f"{path} cannot be read ({error.strerror})", needed="a weights folder", do=HINT

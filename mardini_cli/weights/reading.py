@@ -16,9 +16,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mardini_cli.errors import DamagedWeightsError, WeightsError
+from mardini_cli.config import ModelConfig
+from mardini_cli.errors import DamagedWeightsError, WeightsError, WeightsLayoutError
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.weights.layout import CONFIG, read_card, tensor_files
+from mardini_cli.weights.layout import CONFIG, config_of, read_card, tensor_files
 from mardini_cli.weights.sources import find
 
 SCALE = ".scale"
@@ -60,13 +61,26 @@ def check(path: Path) -> int:
 def _opened(path: Path, device: torch.device) -> Iterator[tuple[MarDini, "_Table"]]:
     """The model without values, and the tensors that fit it."""
     card = read_card(path)
-    with torch.device("meta"):
-        model = MarDini(card.config)
+    model = _built(card.config, path)
     files = tensor_files(path)
     with ExitStack() as opened:
         table = _Table([_Shard(file, device, opened) for file in files])
         _check_keys(path if len(files) > 1 else files[0], model.state_dict(), table)
         yield model, table
+
+
+def _built(config: ModelConfig, path: Path) -> MarDini:
+    """The model without values."""
+    try:
+        with torch.device("meta"):
+            return MarDini(config)
+    # Sizes that do not go together are met anywhere in the building: groups, heads, channels.
+    except (ArithmeticError, AssertionError, IndexError, RuntimeError, TypeError, ValueError) as e:
+        raise WeightsLayoutError(
+            f"{config_of(path)} describes no model ({str(e).splitlines()[0] if str(e) else e!r})",
+            needed="sizes that go together",
+            do="compare it with a preset",
+        ) from e
 
 
 class _Shard:
