@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from mardini_cli import api, config, pipeline, weights
 from mardini_cli.errors import MardiniError
-from mardini_cli.events import Finished, Warned
+from mardini_cli.events import Finished, Progress, Warned
 from mardini_cli.media import planes
 from mardini_cli.media.colour import Colour
 from mardini_cli.media.encoders import EncodeSettings
@@ -180,6 +180,8 @@ def memory(seconds: int, size: tuple[int, int]) -> None:
         with Writer(Path(folder, "out.mp4"), info, base, info.end, encode) as writer:
             model, making = cast("MarDini", Shift()), pipeline.MakeSettings()
             for told in pipeline.run(plan, ClipSource(info), [model], making, writer):
+                if not isinstance(told, Progress):
+                    continue
                 pages = int(Path("/proc/self/statm").read_text().split()[1])
                 found.append((told.done / 2 / RATE / 60, pages * resource.getpagesize() / 2**20))
     steady = np.array([(at, size) for at, size in found if at > seconds / 240])

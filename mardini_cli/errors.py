@@ -11,6 +11,7 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     │   ├── NotMediaError
     │   ├── NoVideoError
     │   ├── TooFewFramesError
+    │   ├── LimitError
     │   └── DamagedMediaError
     ├── OutputError                what was asked for cannot be written
     │   ├── OutputExistsError
@@ -35,7 +36,7 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     ├── StoppedError               the work was asked to end before it was done
     │   └── TerminatedError
     ├── BaselineError              a program to compare with did not do its part
-    ├── MadeFrameError             the model made something that is no picture
+    ├── MadeFrameError             the model made something that cannot be right
     └── ShapeError                 a tensor of the wrong shape at a room's door
 """
 
@@ -117,6 +118,12 @@ class TooFewFramesError(InputError):
     """The clip has nothing to make frames between."""
 
     code = "too-few-frames"
+
+
+class LimitError(InputError):
+    """More pixels or frames than a file may ask for."""
+
+    code = "limit"
 
 
 class DamagedMediaError(InputError):
@@ -266,7 +273,7 @@ class BaselineError(MardiniError):
 
 
 class MadeFrameError(MardiniError):
-    """The model made something that is no picture (NaN or infinity)."""
+    """The model made something that cannot be right, twice: no picture, or not this one."""
 
     code = "made-frame"
 

@@ -10,7 +10,7 @@ from mardini_cli.api.extend import Audio, Direction, ExtendRequest, extend
 from mardini_cli.api.fill import FillRequest, fill
 from mardini_cli.api.interpolate import InterpolateRequest, interpolate
 from mardini_cli.api.keyframes import Fit, KeyframesRequest, keyframes
-from mardini_cli.api.making import MakeRequest, Plain, Resume, making_of
+from mardini_cli.api.making import Faults, MakeRequest, Plain, Resume, making_of
 from mardini_cli.api.probe import ProbeRequest, probe
 from mardini_cli.api.proof import VerifyRequest, verify
 from mardini_cli.api.shots import AtCuts, Duplicates
@@ -24,6 +24,7 @@ __all__ = [
     "Direction",
     "Duplicates",
     "ExtendRequest",
+    "Faults",
     "FillRequest",
     "Fit",
     "InterpolateRequest",

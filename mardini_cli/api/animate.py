@@ -110,12 +110,19 @@ def _preflight(request: AnimateRequest) -> list[Job]:
         check_free(request, _sheet(outputs[0]))
     tools = choose_tools(request, encode)
     frames = _frames(request, tools.config.window)
-    place = reference_place(request.reference_at, frames)
     smooth = int(request.smooth / request.fps) if request.smooth else 1
+    request.limits.check_frames("the result", frames * smooth)
+    place = reference_place(request.reference_at, frames)
     plan = plan_animation(frames, request.fps, tools.config.window, place, smooth, request.loop)
     step = 1 / (request.fps * smooth)
     check_ticks(outputs[0], plan.times)
-    source = stills([request.image], [place / request.fps], step, background=request.background)
+    source = stills(
+        [request.image],
+        [place / request.fps],
+        step,
+        background=request.background,
+        limits=request.limits,
+    )
     return [
         Job(
             request=replace(request, sampler=replace(request.sampler, seed=seed)),

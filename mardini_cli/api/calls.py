@@ -23,7 +23,7 @@ from mardini_cli.api.interpolate import InterpolateRequest
 from mardini_cli.api.interpolate import interpolate as interpolate_events
 from mardini_cli.api.keyframes import Fit, KeyframesRequest
 from mardini_cli.api.keyframes import keyframes as keyframes_events
-from mardini_cli.api.making import MakeRequest, Plain, Resume
+from mardini_cli.api.making import Faults, MakeRequest, Plain, Resume
 from mardini_cli.api.shots import AtCuts, Duplicates
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import UsageError
@@ -73,6 +73,10 @@ class Making(TypedDict, total=False):
     resolution: int | None
     tile: str
     batch: int | None
+    faults: Faults
+    max_pixels: int
+    max_frames: int
+    allow_network: bool
     codec: str | None
     crf: int | None
     preset: str | None

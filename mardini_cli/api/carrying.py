@@ -136,6 +136,7 @@ def _make(job: Job, models: Sequence[MarDini], place: Workplace) -> Iterator[Eve
         tile=tile_of(job.request.tile),
         batch=job.request.batch,
         match=job.match,
+        strict=job.request.faults == "stop",
     )
     with _writer(job, place) as writer:
         for notice in writer.notices:

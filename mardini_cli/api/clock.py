@@ -124,11 +124,14 @@ def timed(timing: Timing, info: ClipInfo, size: int, shots: Shots | None = None)
         and not (pace.is_steady and slowness.denominator == 1)
     ):
         rate = info.rate
+    whole = int(slowness) if slowness > 1 and slowness.denominator == 1 else FACTOR
+    factor = timing.factor or whole
+    count = (len(times) - 1) * factor if rate is None else int((times[-1] - times[0]) * rate)
+    info.limits.check_frames("the result", count + 1)
     if rate is not None:
         plan = at_rate(times, rate, size, tolerance=info.time_base / 2, first=first, shots=shots)
     else:
-        whole = int(slowness) if slowness > 1 and slowness.denominator == 1 else FACTOR
-        plan = interpolate(times, timing.factor or whole, size, shots, first)
+        plan = interpolate(times, factor, size, shots, first)
     return Timed(
         plan=plan, end=shown(stop), passage=_passage(timing, pace, (start, stop), at, is_part)
     )

@@ -130,11 +130,11 @@ def _preflight(request: ExtendRequest) -> Job:
     from mardini_cli.media.probe import probe
     from mardini_cli.media.source import ClipSource
 
-    open_source(request.clip).close()
+    open_source(request.clip, request.limits).close()
     output = output_for(request, request.clip, "loop" if request.loop else "extended")
     encode = check_place(request, output, [request.clip])
     tools = choose_tools(request, encode)
-    info = probe(request.clip)
+    info = probe(request.clip, limits=request.limits)
     plan = _plan(request, info, tools.config.window)
     moved = info.times[0] - min(plan.times[0], info.times[0])  # the clip moves to make room
     plan = plan.moved(moved)
@@ -157,6 +157,8 @@ def _plan(request: ExtendRequest, info: ClipInfo, window: int) -> Plan:
     frames = request.frames
     if frames is None:
         frames = max(1, round((request.seconds or SECONDS) / step))
+    sides = 2 if request.direction == "both" else 1
+    info.limits.check_frames("the result", len(info.times) + frames * sides)
     if request.loop:
         return tasks.loop(info.times, info.end, window, frames, request.context)
     before = frames if request.direction in ("backward", "both") else 0

@@ -18,6 +18,7 @@ from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.config import SamplerConfig, sampler_of
 from mardini_cli.errors import ConfigError, TooFewFramesError
 from mardini_cli.events import Event, Warned
+from mardini_cli.tasks.extend import step_of
 from mardini_cli.tasks.fill import dropped, frame_numbers
 from mardini_cli.tasks.fill import fill as plan_filling
 
@@ -75,11 +76,11 @@ def fill(request: FillRequest) -> Generator[Event, None, None]:
     from mardini_cli.media.probe import probe
     from mardini_cli.media.source import ClipSource
 
-    open_source(request.clip).close()
+    open_source(request.clip, request.limits).close()
     output = output_for(request, request.clip, "filled")
     encode = check_place(request, output, [request.clip])
     tools = choose_tools(request, encode)
-    info = probe(request.clip)
+    info = probe(request.clip, limits=request.limits)
     missing = _named(request, len(info.times))
     holes: list[Fraction] = []
     if request.damaged:
@@ -122,6 +123,8 @@ def _named(request: FillRequest, count: int) -> frozenset[int]:
 def _damage(info: ClipInfo) -> tuple[dict[str, list[int]], list[Fraction]]:
     from mardini_cli.media.damage import find
 
+    span, step = info.times[-1] - info.times[0], step_of(info.times, info.last_duration)
+    info.limits.check_frames("the result without holes", int(span / step) + 1)
     return find(info), dropped(info.times)
 
 

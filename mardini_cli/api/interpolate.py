@@ -144,7 +144,7 @@ def _preflight(request: InterpolateRequest) -> Job:
 
     pictures = pictures_of(request.clip)
     if pictures is None:
-        open_source(request.clip).close()
+        open_source(request.clip, request.limits).close()
     check_lists(request.shots, request.overwrite)
     named = request.clip
     if pictures is not None:  # the folder's own name, even if it was named as "."
@@ -153,7 +153,9 @@ def _preflight(request: InterpolateRequest) -> Job:
     encode = check_place(request, output, pictures or [request.clip])
     tools = choose_tools(request, encode)  # from here on torch is needed
     watch = Watch()
-    source = open_clip(request.clip, request.input_fps, lambda _time, frame: watch(frame))
+    source = open_clip(
+        request.clip, request.input_fps, lambda _time, frame: watch(frame), request.limits
+    )
     info = source.info
     _check_frames(request.clip, len(info.times))
     shots = shots_of(request.shots, info.times, watch.steps)

@@ -83,8 +83,12 @@ def _preflight(request: KeyframesRequest) -> Job:
     if timed:
         times = [time for time, _ in timed]
         end = None if request.seconds is None else request.seconds - 1 / request.fps
+        span = max(times[-1], end or 0) - min(times[0], Fraction(0))
+        request.limits.check_frames("the result", int(span * request.fps) + 1)
         plan = tasks.keyframes(times, request.fps, window, end)
     else:
+        count = (len(paths) - 1) * (request.between + 1) + 1
+        request.limits.check_frames("the result", count)
         plan = tasks.between(len(paths), request.between, request.fps, window)
     plan = plan.moved(-min(plan.times[0], Fraction(0)))
     check_ticks(output, plan.times)
@@ -95,6 +99,7 @@ def _preflight(request: KeyframesRequest) -> Job:
         1 / request.fps,
         request.fit,
         request.background,
+        request.limits,
     )
     return Job(
         request=request,

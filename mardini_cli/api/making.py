@@ -11,11 +11,13 @@ from typing import Any, Literal, get_args
 from mardini_cli.api.deadline import check_limits
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import ConfigError
+from mardini_cli.media.limits import MAX_FRAMES, MAX_PIXELS, Limits
 
 SMALLEST_RESOLUTION = 32
 SMALLEST_TILE = 256
 Plain = Literal["repeat", "blend"]
 Resume = Literal["auto", "never", "force"]
+Faults = Literal["stop", "warn"]
 ATTENTION = ("auto", "xformers", "sdpa")
 
 
@@ -41,6 +43,14 @@ class MakeRequest:
     """Tiles that denoiser and decoder work on: auto, off, or their side in working pixels."""
     batch: int | None = None
     """Windows made at once; None takes what suits the device."""
+    faults: Faults = "stop"
+    """Made frames that cannot be right, twice: stop, or warn and keep them."""
+    max_pixels: int = MAX_PIXELS
+    """Most pixels of a given frame."""
+    max_frames: int = MAX_FRAMES
+    """Most frames of a clip, and of the result."""
+    allow_network: bool = False
+    """Let playlists name hosts and other files."""
     codec: str | None = None
     """h264, hevc, av1, vp9, prores, ffv1, h264_nvenc, ...; None takes what suits the container
     and keeps what the input has."""
@@ -82,6 +92,11 @@ class MakeRequest:
 
     def __post_init__(self) -> None:
         check_making(self)
+
+    @property
+    def limits(self) -> Limits:
+        """How much a file may ask for."""
+        return Limits(pixels=self.max_pixels, frames=self.max_frames, network=self.allow_network)
 
 
 def making_of(request: MakeRequest) -> dict[str, Any]:
@@ -126,8 +141,13 @@ def check_making(request: MakeRequest) -> None:
             "both --skip-existing and --overwrite", needed="one of them", do="leave one out"
         )
     check_limits(request.until, request.max_minutes)
+    if request.faults not in get_args(Faults):
+        raise ConfigError(
+            f"faults '{request.faults}'", needed=" or ".join(get_args(Faults)), do="choose one"
+        )
     tile_of(request.tile)
     span_of(request.range)
+    _ = request.limits
 
 
 def tile_of(text: str) -> int | Literal["auto"] | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mardini_cli.events import Event, Probed
+from mardini_cli.media.limits import MAX_FRAMES, MAX_PIXELS, Limits
 from mardini_cli.tasks.cuts import find_cuts
 from mardini_cli.tasks.duplicates import find_held
 
@@ -26,6 +27,17 @@ class ProbeRequest:
     clip: Path
     times: bool = False
     """Tell the exact time of every frame."""
+    max_pixels: int = MAX_PIXELS
+    """Most pixels of a frame."""
+    max_frames: int = MAX_FRAMES
+    """Most frames."""
+    allow_network: bool = False
+    """Let playlists name hosts and other files."""
+
+    @property
+    def limits(self) -> Limits:
+        """How much the file may ask for."""
+        return Limits(pixels=self.max_pixels, frames=self.max_frames, network=self.allow_network)
 
 
 def probe(request: ProbeRequest) -> Generator[Event, None, None]:
@@ -41,7 +53,7 @@ def probe(request: ProbeRequest) -> Generator[Event, None, None]:
     from mardini_cli.media.shots import Watch
 
     watch = Watch()
-    info = look(request.clip, watch=lambda _time, frame: watch(frame))
+    info = look(request.clip, lambda _time, frame: watch(frame), request.limits)
     yield _event(info, watch, times=request.times)
 
 
@@ -79,7 +91,7 @@ def _event(info: ClipInfo, watch: Watch, *, times: bool) -> Probed:
         cuts=find_cuts(watch.steps),
         held=len(find_held(watch.steps)),
         streams=tuple(_stream(stream) for stream in info.streams),
-        chapters=facts.chapters_of(info.path),
+        chapters=facts.chapters_of(info),
         notices=info.notices,
         times=info.times if times else (),
     )

@@ -108,6 +108,28 @@ BatchOpt = Annotated[
         help="Windows made at once. It changes no frame.",
     ),
 ]
+FaultsOpt = Annotated[
+    str,
+    typer.Option(
+        "--faults",
+        metavar="stop|warn",
+        help="Made frames that cannot be right (blank, burnt, stuck, strange): make them once more"
+        " in float32, and then stop, or warn and keep them.",
+    ),
+]
+MaxPixelsOpt = Annotated[
+    int, typer.Option("--max-pixels", help="Refuse frames of more pixels: a file may be a bomb.")
+]
+MaxFramesOpt = Annotated[
+    int, typer.Option("--max-frames", help="Refuse clips and results of more frames.")
+]
+AllowNetworkOpt = Annotated[
+    bool,
+    typer.Option(
+        "--allow-network",
+        help="Read playlists (HLS, DASH) too: they may name hosts and other files.",
+    ),
+]
 CodecOpt = Annotated[
     str | None,
     typer.Option(

@@ -12,11 +12,20 @@ from mardini_cli import api
 from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
 
+DEFAULTS = api.ProbeRequest(clip=Path())
+
 ClipArg = Annotated[Path, typer.Argument(metavar="FILE", help="A clip.")]
 TimesOpt = Annotated[bool, typer.Option("--times", help="Tell the exact time of every frame.")]
 
 
-def probe(clip: ClipArg, times: TimesOpt = False, json: options.JsonOpt = False) -> None:
+def probe(
+    clip: ClipArg,
+    times: TimesOpt = False,
+    max_pixels: options.MaxPixelsOpt = DEFAULTS.max_pixels,
+    max_frames: options.MaxFramesOpt = DEFAULTS.max_frames,
+    allow_network: options.AllowNetworkOpt = DEFAULTS.allow_network,
+    json: options.JsonOpt = False,
+) -> None:
     """Tell what the program sees in a file.
 
     Its frames and their times, rate and clock, size, turning, pixels and colour, cuts and repeated
@@ -25,5 +34,11 @@ def probe(clip: ClipArg, times: TimesOpt = False, json: options.JsonOpt = False)
 
     Example: mardini probe walk.mp4 --json
     """
-    request = api.ProbeRequest(clip=clip, times=times)
+    request = api.ProbeRequest(
+        clip=clip,
+        times=times,
+        max_pixels=max_pixels,
+        max_frames=max_frames,
+        allow_network=allow_network,
+    )
     Screen.here(json=json).follow(api.probe(request))

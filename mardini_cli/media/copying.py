@@ -69,7 +69,7 @@ class Companions:
         self._passage = info.passage
         self._output = output
         self._kind = kind
-        self._source: InputContainer = open_source(info.path)
+        self._source: InputContainer = open_source(info.path, info.limits)
         self._copies: dict[int, Stream] = {}
         self._round = 0
         self._packets: Iterator[Packet[Any]] = iter(())

@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 
 from mardini_cli.errors import DamagedMediaError, NoVideoError
 from mardini_cli.media.door import Doing, translate
+from mardini_cli.media.limits import USUAL, Limits
 from mardini_cli.media.timing import known
 
 MOST_DAMAGED = Fraction(1, 10)
@@ -93,6 +94,7 @@ class Decoding:
     container: InputContainer
     stream: VideoStream
     path: Path
+    limits: Limits = USUAL
     packets: int = 0
     damaged: int = 0
     """Packets that could not be decoded."""
@@ -111,6 +113,7 @@ class Decoding:
     def __post_init__(self) -> None:
         self.origin = origin_of(self.container)
         self.stream.thread_type = "AUTO"
+        self.stream.codec_context.options = {"max_pixels": str(min(self.limits.pixels, 2**31 - 1))}
         self.seer = _transparent_decoder(self.stream)
 
     def frames(self) -> Iterator[tuple[Fraction, VideoFrame]]:

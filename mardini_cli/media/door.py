@@ -5,7 +5,7 @@ Source: measurements of PyAV 18.1 in this project; FFmpeg's error codes.
 
 Only regular files are opened (a named pipe would block for ever), only through the ``file``
 protocol, and only by demuxers that read one file of sound and pictures: playlists and scripts
-that could reach for other files or hosts are left out.
+that could reach for other files or hosts are left out, unless the limits allow the network.
 """
 
 import stat
@@ -27,6 +27,7 @@ from mardini_cli.errors import (
     NotMediaError,
     UnwritableError,
 )
+from mardini_cli.media.limits import USUAL, Limits
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,flv,mpegts,mpeg,mpegvideo,h261,h263,h264,"
@@ -34,6 +35,11 @@ FORMATS = (
     "ac3,flac,image2,png_pipe,jpeg_pipe,jpegls_pipe,webp_pipe,tiff_pipe,bmp_pipe,exr_pipe,"
     "dpx_pipe,j2k_pipe,gif_pipe,pnm_pipe,ppm_pipe,pgm_pipe,pam_pipe,qoi_pipe,tga_pipe"
 )
+
+PLAYLISTS = "hls,dash"
+REMOTE = "file,http,https,tcp,tls,httpproxy,crypto,data"
+PATIENCE = 20.0
+"""Seconds that a host may take to answer."""
 
 # PyAV 18 decodes metadata strictly unless told otherwise; 19 takes no such argument.
 _METADATA: dict[str, Any] = (
@@ -97,8 +103,12 @@ def translated(path: Path, doing: Doing) -> Iterator[None]:
         raise translate(error, path, doing) from error
 
 
-def open_source(path: Path) -> InputContainer:
+def open_source(path: Path, limits: Limits = USUAL) -> InputContainer:
     """Open a regular file for reading.
+
+    Args:
+        path: of the file.
+        limits: what it may ask for; decoders refuse larger pictures before they make room for them.
 
     Raises:
         MissingFileError: nothing there, or no permission.
@@ -122,7 +132,12 @@ def open_source(path: Path) -> InputContainer:
         container: InputContainer = av.open(
             str(path.absolute()),
             "r",
-            options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
+            options={
+                "protocol_whitelist": REMOTE if limits.network else "file",
+                "format_whitelist": f"{FORMATS},{PLAYLISTS}" if limits.network else FORMATS,
+                "max_pixels": str(min(limits.pixels, 2**31 - 1)),
+            },
+            timeout=PATIENCE if limits.network else None,
             **_METADATA,
         )
         return container

@@ -6,7 +6,6 @@ Room: media (floor 2). Compares what ``probe`` and the container's header say; d
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 from av.container import InputContainer
 from av.video.format import VideoFormat
@@ -88,7 +87,10 @@ def compare_words(source: ClipInfo, found: ClipInfo, muxer: str) -> list[Check]:
         muxer: FFmpeg's name of the result's container; what it cannot hold is not missed.
     """
     checks = []
-    with open_source(source.path) as one, open_source(found.path) as other:
+    with (
+        open_source(source.path, source.limits) as one,
+        open_source(found.path, found.limits) as other,
+    ):
         if one.metadata.get("title") is not None:
             checks.append(_equal("title", _title(other), _title(one)))
         if one.chapters():
@@ -130,9 +132,9 @@ def _tags(info: ClipInfo, names: tuple[str, ...]) -> str:
     return ", ".join(told) or "none"
 
 
-def chapters_of(path: Path) -> int:
+def chapters_of(info: ClipInfo) -> int:
     """Count the chapters of a file."""
-    with open_source(path) as container:
+    with open_source(info.path, info.limits) as container:
         return len(container.chapters())
 
 

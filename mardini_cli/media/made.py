@@ -1,12 +1,14 @@
 """Whether made frames are pictures that move: none blank, none torn, none a copy of its neighbour.
 
-Room: media (floor 2). Looks at the result alone, as its frames pass.
+Room: media (floor 2). One place knows what a bad gap is: ``judged`` serves the finished file, whose
+frames pass here one by one, and the pipeline, which looks before anything is written.
 
 A copy counts only where there is something to move: between two given frames that differ clearly
 and belong to one shot. A still gap is rightly filled with copies, and so may a gap before a cut
 be, where the last frame of the shot is held.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from av import VideoFrame
@@ -26,6 +28,32 @@ LONGEST: Final = 63
 """Made frames of a gap at most between whose ends motion is taken to be even."""
 ONE_SHOT: Final = 0.12
 """Novelty up to which two given frames surely belong to one shot."""
+
+
+def judged(
+    left: Look, right: Look, contrasts: Sequence[float], steps: Sequence[float]
+) -> tuple[list[int], list[int]]:
+    """Find what is wrong with the made frames between two given ones.
+
+    Args:
+        left: given frame before them.
+        right: given frame after them.
+        contrasts: of each made frame.
+        steps: largest block difference from each frame to the next, both given ones included.
+
+    Returns:
+        Places of blank ones and of copies, from 0, the first made frame.
+    """
+    blank: list[int] = []
+    if min(left.contrast, right.contrast) > PICTURED:
+        blank = [n for n, contrast in enumerate(contrasts) if contrast <= BLANK]
+    largest, _ = held_difference(left, right)
+    if len(contrasts) > LONGEST or left.change(right) < MOVING or largest < CLEARLY:
+        return blank, []
+    if unmatched(left, right) > ONE_SHOT:
+        return blank, []
+    least = COPY * largest / len(steps)
+    return blank, [n for n, step in enumerate(steps) if step <= least]
 
 
 class MadeWatch:
@@ -61,16 +89,9 @@ class MadeWatch:
 
     def _judge(self, left: Look, right: Look) -> None:
         first = self._seen - len(self._steps) + 1  # number of the first made frame of the gap
-        made = self._contrasts[:-1]
-        if min(left.contrast, right.contrast) > PICTURED:
-            self._blank += [first + n for n, contrast in enumerate(made) if contrast <= BLANK]
-        largest, _ = held_difference(left, right)
-        if len(made) > LONGEST or left.change(right) < MOVING or largest < CLEARLY:
-            return
-        if unmatched(left, right) > ONE_SHOT:
-            return
-        least = COPY * largest / len(self._steps)
-        self._copies += [first + n for n, step in enumerate(self._steps) if step <= least]
+        blank, copies = judged(left, right, self._contrasts[:-1], self._steps)
+        self._blank += [first + n for n in blank]
+        self._copies += [first + n for n in copies]
 
     def checks(self) -> list[Check]:
         """What was found."""

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 from av import CodecContext, VideoFrame
 from av.video.codeccontext import VideoCodecContext
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
-from mardini_cli.errors import MissingFileError, NotMediaError, ShapeError
+from mardini_cli.errors import MissingFileError, ShapeError
 from mardini_cli.media import planes
 from mardini_cli.media.colour import Colour, Floats
 from mardini_cli.media.door import Doing, translated
+from mardini_cli.media.limits import USUAL
 from mardini_cli.media.output import PartFile
+from mardini_cli.media.pillow import opened
 from mardini_cli.media.planes import LAYOUTS
 from mardini_cli.media.probe import probe
 from mardini_cli.media.reader import read, rgb
@@ -41,16 +43,10 @@ def read_picture(path: Path) -> Floats:
             f"{path}: no such file", needed="a file that can be read", do="check the path"
         )
     if path.is_file():
-        try:
-            with Image.open(path, formats=_PILLOW_READS) as picture:
+        with opened(path, _PILLOW_READS, USUAL) as picture:
+            if picture is not None:
                 upright = ImageOps.exif_transpose(picture).convert("RGB")
                 return np.asarray(upright, np.float32) / np.float32(255)
-        except UnidentifiedImageError:
-            pass  # neither JPEG nor WebP: FFmpeg's turn
-        except OSError as error:
-            raise NotMediaError(
-                f"{path}: {error}", needed="a whole picture", do="copy or download it again"
-            ) from error
     info = probe(path)
     return next(rgb(frame, info) for frame in read(info))
 

@@ -25,6 +25,7 @@ from mardini_cli.media.colour import Colour
 from mardini_cli.media.decoding import Decoding, video_stream
 from mardini_cli.media.door import Doing, open_source, translated
 from mardini_cli.media.light import Light, changing_light_of, light_of
+from mardini_cli.media.limits import USUAL, Limits
 from mardini_cli.media.passage import Passage
 from mardini_cli.media.planes import is_transparent
 from mardini_cli.media.timing import gaps, is_even, known, mean_rate, typical_gap
@@ -89,6 +90,8 @@ class ClipInfo:
     """What of the streams beside the pictures a result takes over."""
     notices: tuple[str, ...] = field(default=())
     """What a person should know about the file, one line each."""
+    limits: Limits = USUAL
+    """What the file was allowed to ask for, and is whenever it is read again."""
     is_film: bool = True
     """Whether ``path`` is a film whose sound and metadata go along; pictures have none."""
 
@@ -109,24 +112,27 @@ class ClipInfo:
         return size[::-1] if self.quarter_turns % 2 else size
 
 
-def probe(path: Path, watch: Watch | None = None) -> ClipInfo:
+def probe(path: Path, watch: Watch | None = None, limits: Limits = USUAL) -> ClipInfo:
     """Read what a clip holds, by decoding it once.
 
     Args:
         path: a regular file.
         watch: called with the time and the picture of each frame as it passes.
+        limits: what the file may ask for.
 
     Raises:
         MissingFileError: nothing there, or no permission.
         NotMediaError: no regular file, or nothing that FFmpeg knows.
         NoVideoError: no moving pictures in it.
+        LimitError: larger or longer than allowed.
         DamagedMediaError: too much of it cannot be decoded, or its pictures change size or
             format on the way.
     """
     path = Path(path)
-    with open_source(path) as container, translated(path, Doing.DECODING):
+    with open_source(path, limits) as container, translated(path, Doing.DECODING):
         stream = video_stream(container, path)
-        walk = Decoding(container, stream, path)
+        limits.check_size(path, stream.width, stream.height)
+        walk = Decoding(container, stream, path, limits)
         found = _scan(walk, path, watch)
         return _info(container, walk, found)
 
@@ -158,6 +164,7 @@ def _scan(walk: Decoding, path: Path, watch: Watch | None) -> _Found:
     transparent = False
     for time, frame in walk.frames():
         if first is None:
+            walk.limits.check_size(path, frame.width, frame.height)
             first = frame
         elif _shape(frame) != _shape(first):
             raise DamagedMediaError(
@@ -167,6 +174,7 @@ def _scan(walk: Decoding, path: Path, watch: Watch | None) -> _Found:
                 do="re-encode it first",
             )
         times.append(time)
+        walk.limits.check_frames(str(path), len(times))
         transparent = transparent or is_transparent(frame)
         if watch is not None:
             watch(time, frame)
@@ -174,7 +182,7 @@ def _scan(walk: Decoding, path: Path, watch: Watch | None) -> _Found:
         error = DamagedMediaError if walk.damaged else NoVideoError
         raise error(
             f"{path}: no frame can be decoded",
-            needed="at least one picture",
+            needed=f"at least one picture, of at most {walk.limits.pixels} pixels",
             do="check that the file is whole",
         )
     return _Found(first, tuple(times), transparent)
@@ -211,6 +219,7 @@ def _info(container: InputContainer, walk: Decoding, found: _Found) -> ClipInfo:
         transparent=found.transparent,
         light=light_of(first),
         changing_light=changing_light_of(first),
+        limits=walk.limits,
         notices=tuple(_notices(container, walk, first, times[-1] + last_duration)),
     )
 

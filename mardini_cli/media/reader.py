@@ -34,8 +34,9 @@ def read(info: ClipInfo) -> Generator[Frame, None, None]:
         MissingFileError: the file has gone since it was probed.
         DamagedMediaError: the file no longer holds what ``info`` says.
     """
-    with open_source(info.path) as container, translated(info.path, Doing.DECODING):
-        walk = Decoding(container, video_stream(container, info.path), info.path)
+    path, limits = info.path, info.limits
+    with open_source(path, limits) as container, translated(path, Doing.DECODING):
+        walk = Decoding(container, video_stream(container, path), path, limits)
         number = 0
         for time, picture in walk.frames():
             if number == len(info.times) or time != info.times[number]:

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 from av import VideoFrame
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mardini_cli.errors import DamagedMediaError, MissingFileError
 from mardini_cli.media.colour import FULL, RGB, Colour
+from mardini_cli.media.limits import USUAL, Limits
+from mardini_cli.media.pillow import opened
 from mardini_cli.media.planes import is_transparent
 from mardini_cli.media.probe import ClipInfo, Watch, probe
 from mardini_cli.media.reader import Frame, read
@@ -33,25 +35,29 @@ _NUMBERED = re.compile(r"%(0\d+)?d")
 _MILLISECOND = Fraction(1, 1000)
 
 
-def open_clip(path: Path, rate: Fraction, watch: Watch | None = None) -> Source:
+def open_clip(
+    path: Path, rate: Fraction, watch: Watch | None = None, limits: Limits = USUAL
+) -> Source:
     """Open whatever holds frames in time: a film, a folder, a pattern, an animation.
 
     Args:
         path: a file; a folder of pictures; ``shots/*.png``; ``shots/%04d.png``.
         rate: frames a second of pictures without times.
         watch: is shown every frame, in order.
+        limits: what a file may ask for.
 
     Raises:
         MardiniError: as ``probe``, or no pictures there, or pictures that differ.
     """
     pictures = pictures_of(path)
     if pictures is not None:
-        return _sequence(pictures, rate, watch)
+        limits.check_frames(str(path), len(pictures))
+        return _sequence(pictures, rate, watch, limits)
     if path.suffix.lower() == ".webp" and path.is_file():
-        animation = _animation(path, watch)
+        animation = _animation(path, watch, limits)
         if animation is not None:
             return animation
-    return ClipSource(probe(path, watch))
+    return ClipSource(probe(path, watch, limits))
 
 
 def pictures_of(path: Path) -> list[Path] | None:
@@ -105,7 +111,7 @@ class Pictures:
             DamagedMediaError: one is of another size or format, or does not decode.
         """
         for time, path in zip(self.info.times, self.paths, strict=True):
-            own = probe(path)
+            own = probe(path, limits=self.info.limits)
             _check_alike(own, self.info, path)
             yield Frame(time, next(read(own)).picture)
 
@@ -120,11 +126,11 @@ def _check_alike(own: ClipInfo, first: ClipInfo, path: Path) -> None:
         )
 
 
-def _sequence(paths: list[Path], rate: Fraction, watch: Watch | None) -> Source:
-    first = probe(paths[0])
+def _sequence(paths: list[Path], rate: Fraction, watch: Watch | None, limits: Limits) -> Source:
+    first = probe(paths[0], limits=limits)
     transparent = False
     for path in paths:
-        own = probe(path, watch)
+        own = probe(path, watch, limits)
         _check_alike(own, first, path)
         transparent = transparent or own.transparent
     times = tuple(Fraction(number) / rate for number in range(len(paths)))
@@ -161,39 +167,35 @@ class Animation:
 
     def frames(self) -> Generator[Frame, None, None]:
         """Decode one picture after the other."""
-        with Image.open(self.info.path) as opened:
+        with opened(self.info.path, ("WEBP",), self.info.limits) as animation:
+            assert animation is not None  # it was one when it was probed
             for number, time in enumerate(self.info.times):
-                yield Frame(time, _picture(opened, number))
+                yield Frame(time, _picture(animation, number))
 
 
-def _picture(opened: Image.Image, number: int) -> VideoFrame:
-    opened.seek(number)
-    pixels = np.ascontiguousarray(np.asarray(opened.convert("RGBA")))
+def _picture(animation: Image.Image, number: int) -> VideoFrame:
+    animation.seek(number)
+    pixels = np.ascontiguousarray(np.asarray(animation.convert("RGBA")))
     return VideoFrame.from_ndarray(pixels, format="rgba")
 
 
-def _animation(path: Path, watch: Watch | None) -> Animation | None:
+def _animation(path: Path, watch: Watch | None, limits: Limits) -> Animation | None:
     """Read an animation's times; None where the file is no animation."""
     lasting: list[int] = []
-    transparent = False
-    try:
-        with Image.open(path, formats=("WEBP",)) as opened:
-            count = int(getattr(opened, "n_frames", 1))
-            if count < 2:
-                return None
-            for number in range(count):
-                picture = _picture(opened, number)
-                transparent = transparent or is_transparent(picture)
-                if watch is not None:
-                    watch(sum(lasting) * _MILLISECOND, picture)
-                lasting.append(max(int(opened.info.get("duration", 0)), 1))
-            width, height = opened.size
-    except (UnidentifiedImageError, OSError, EOFError) as error:
-        raise DamagedMediaError(
-            f"{path}: {str(error).splitlines()[0]}",
-            needed="a whole picture",
-            do="copy or download it again",
-        ) from error
+    shown, transparent = 0, False
+    with opened(path, ("WEBP",), limits) as animation:
+        count = int(getattr(animation, "n_frames", 1))
+        if animation is None or count < 2:
+            return None
+        limits.check_frames(str(path), count)
+        for number in range(count):
+            picture = _picture(animation, number)
+            transparent = transparent or is_transparent(picture)
+            if watch is not None:
+                watch(shown * _MILLISECOND, picture)
+            lasting.append(max(int(animation.info.get("duration", 0)), 1))
+            shown += lasting[-1]
+        width, height = animation.size
     times = tuple(time * _MILLISECOND for time in accumulate(lasting[:-1], initial=0))
     still = ClipInfo(
         path=path,
@@ -212,6 +214,7 @@ def _animation(path: Path, watch: Watch | None) -> Animation | None:
         rate=None,
         times=(Fraction(0),),
         last_duration=Fraction(1),
+        limits=limits,
     )
     return Animation(
         replace(

@@ -50,7 +50,10 @@ def compare_sound(source: ClipInfo, found: ClipInfo, muxer: str) -> list[Check]:
     results = [s.index for s in found.streams if s.kind == "audio"]
     if not (tracks or results):
         return []
-    with open_source(source.path) as one, open_source(found.path) as other:
+    with (
+        open_source(source.path, source.limits) as one,
+        open_source(found.path, found.limits) as other,
+    ):
         tracks = [index for index in tracks if holds_in(muxer, one.streams[index])]
         same = [_codec(one, i) for i in tracks] == [_codec(other, i) for i in results]
     number = Check(
@@ -72,7 +75,10 @@ def _codec(container: InputContainer, index: int) -> str:
 
 def _checks(source: ClipInfo, found: ClipInfo, pair: tuple[int, int]) -> Check:
     track, digest = _Track(), sha256()
-    with open_source(source.path) as one, open_source(found.path) as other:
+    with (
+        open_source(source.path, source.limits) as one,
+        open_source(found.path, found.limits) as other,
+    ):
         first, second = one.streams[pair[0]], other.streams[pair[1]]
         tick = max(Fraction(first.time_base or 1), Fraction(second.time_base or 1))
         hidden = HIDDEN in other.format.name

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor, ImageOps
 
-from mardini_cli.errors import ConfigError, MissingFileError, NotMediaError
+from mardini_cli.errors import ConfigError, MissingFileError
 from mardini_cli.media import planes
 from mardini_cli.media.colour import Colour, Floats
+from mardini_cli.media.limits import USUAL, Limits
+from mardini_cli.media.pillow import opened
 from mardini_cli.media.planes import LAYOUTS
 from mardini_cli.media.probe import ClipInfo, probe
 from mardini_cli.media.reader import Frame, read, rgb
@@ -58,12 +60,13 @@ def background_of(name: str) -> tuple[float, float, float]:
     return red / 255, green / 255, blue / 255
 
 
-def load(path: Path, background: str = "black") -> Still:
+def load(path: Path, background: str = "black", limits: Limits = USUAL) -> Still:
     """Read one picture.
 
     Args:
         path: of a picture; of an animation or a film, its first frame.
         background: what shows where the picture is transparent.
+        limits: what the file may ask for.
 
     Raises:
         MissingFileError: nothing there.
@@ -76,8 +79,8 @@ def load(path: Path, background: str = "black") -> Still:
         raise MissingFileError(
             f"{path}: no such file", needed="a file that can be read", do="check the path"
         )
-    found = _by_pillow(path) if path.is_file() else None
-    pixels, alpha, depth = found or _by_ffmpeg(path)
+    found = _by_pillow(path, limits) if path.is_file() else None
+    pixels, alpha, depth = found or _by_ffmpeg(path, limits)
     if alpha is not None:
         share = alpha[..., None]
         pixels = pixels * share + colour * (1 - share)
@@ -148,7 +151,10 @@ class Stills:
         layout = LAYOUTS[self.info.pixel_format]
         for path, time in zip(self.paths, self.info.times, strict=True):
             still = fitted(
-                load(path, self.background), self.info.upright_size, self.fit, self.background
+                load(path, self.background, self.info.limits),
+                self.info.upright_size,
+                self.fit,
+                self.background,
             )
             yield Frame(time, planes.frame_from_rgb(still.pixels, layout, self.info.colour))
 
@@ -159,6 +165,7 @@ def stills(
     step: Fraction,
     fit: Fit | None = None,
     background: str = "black",
+    limits: Limits = USUAL,
 ) -> Stills:
     """Check pictures, and take them as a source.
 
@@ -168,13 +175,14 @@ def stills(
         step: how long the last one is shown, seconds.
         fit: how pictures of other sizes are brought to the first one's.
         background: under transparent pictures and beside padded ones.
+        limits: what each file may ask for.
 
     Raises:
         As ``load`` and ``fitted``, of any of the pictures.
     """
-    first = load(paths[0], background)
+    first = load(paths[0], background, limits)
     for path in paths[1:]:
-        fitted(load(path, background), first.size, fit, background)
+        fitted(load(path, background, limits), first.size, fit, background)
     info = ClipInfo(
         path=paths[0],
         container="pictures",
@@ -192,30 +200,26 @@ def stills(
         rate=1 / step,
         times=tuple(times),
         last_duration=step,
+        limits=limits,
         is_film=False,
     )
     return Stills(paths=tuple(paths), info=info, fit=fit, background=background)
 
 
-def _by_pillow(path: Path) -> tuple[Floats, Floats | None, int] | None:
+def _by_pillow(path: Path, limits: Limits) -> tuple[Floats, Floats | None, int] | None:
     """Formats of 8 bits that Pillow reads better: CMYK, every EXIF orientation."""
-    try:
-        with Image.open(path, formats=_PILLOW_READS) as picture:
-            upright = ImageOps.exif_transpose(picture)
-            clear = upright.has_transparency_data
-            codes = np.asarray(upright.convert("RGBA" if clear else "RGB"), np.float32)
-    except UnidentifiedImageError:
-        return None
-    except (OSError, Image.DecompressionBombError) as error:
-        raise NotMediaError(
-            f"{path}: {error}", needed="a whole picture", do="copy or download it again"
-        ) from error
+    with opened(path, _PILLOW_READS, limits) as picture:
+        if picture is None:
+            return None
+        upright = ImageOps.exif_transpose(picture)
+        clear = upright.has_transparency_data
+        codes = np.asarray(upright.convert("RGBA" if clear else "RGB"), np.float32)
     levels = codes / np.float32(255)
     return levels[..., :3], levels[..., 3] if clear else None, 8
 
 
-def _by_ffmpeg(path: Path) -> tuple[Floats, Floats | None, int]:
-    info = probe(path)
+def _by_ffmpeg(path: Path, limits: Limits) -> tuple[Floats, Floats | None, int]:
+    info = probe(path, limits=limits)
     with closing(read(info)) as frames:
         frame = next(frames)
     alpha = planes.alpha_of(frame.picture)

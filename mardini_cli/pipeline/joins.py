@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mardini_cli.media.limits import OWN
 from mardini_cli.media.probe import probe
 from mardini_cli.media.reader import read, rgb
 from mardini_cli.pipeline.desk import Picture
@@ -120,7 +121,7 @@ def measure(clip: Path, plan: Plan) -> Joins:
         clip: what was written for the plan.
         plan: of which each shown slot is a frame of the clip.
     """
-    info = probe(clip)
+    info = probe(clip, limits=OWN)
     seen = [_brief(rgb(frame, info)) for frame in read(info)]
     steps = [_step(left, right) for left, right in pairwise(seen)]
     shown = plan.shown

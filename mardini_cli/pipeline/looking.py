@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mardini_cli.media.limits import OWN
 from mardini_cli.media.probe import ClipInfo, probe
 from mardini_cli.media.reader import read, rgb
 from mardini_cli.media.sheet import contact_sheet, framed, shrunk
@@ -56,7 +57,7 @@ def variations(output: Path, clips: Mapping[str, Path]) -> None:
     """Write a contact sheet with a row for each clip, under its label."""
     rows = []
     for clip in clips.values():
-        chosen = _spread(len(probe(clip).times), COLUMNS)
+        chosen = _spread(len(probe(clip, limits=OWN).times), COLUMNS)
         rows.append([picture for _, picture in _thumbnails(clip, chosen)])
     contact_sheet(output, rows, list(clips))
 
@@ -70,7 +71,7 @@ def compare(output: Path, clip: Path, plan: Plan, plain: Plain) -> None:
         plan: of which each shown slot is a frame of the clip.
         plain: ``repeat`` the given frame before (at the start: after), or ``blend`` both.
     """
-    info = probe(clip)
+    info = probe(clip, limits=OWN)
     columns, rows = info.upright_size
     wide = replace(
         info,
@@ -114,7 +115,7 @@ def _plain(info: ClipInfo, made: Sequence[bool], plain: Plain) -> Iterator[Pictu
 
 
 def _thumbnails(clip: Path, chosen: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    info, wanted = probe(clip), set(chosen)
+    info, wanted = probe(clip, limits=OWN), set(chosen)
     with closing(read(info)) as frames:
         for number, frame in enumerate(frames):
             if number in wanted:

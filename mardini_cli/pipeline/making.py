@@ -8,7 +8,7 @@ Dimension key
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
@@ -22,9 +22,10 @@ from mardini_cli.media.probe import ClipInfo
 from mardini_cli.model.autoencoder import Given
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.tiles import side_for
+from mardini_cli.pipeline import faults
 from mardini_cli.pipeline.desk import Picture
 from mardini_cli.pipeline.joins import matched
-from mardini_cli.pipeline.settling import precision
+from mardini_cli.pipeline.settling import lengthened, precision
 from mardini_cli.pipeline.sight import Sight
 from mardini_cli.pipeline.still import hold_still
 from mardini_cli.tasks.plan import Plan, Slot, Window
@@ -52,6 +53,8 @@ class MakeSettings:
     ``auto``: the whole unless it is very large."""
     match: bool = False
     """Hold the mean colour of frames that roll on from given ones (``joins.matched``)."""
+    strict: bool = True
+    """Refuse made frames that cannot be right; else tell of them. NaN and infinity never pass."""
 
 
 def sampled(
@@ -120,6 +123,7 @@ class Maker:
         self.device = next(model.parameters()).device
         self._frames = torch.empty(0)
         self.noted = 0  # windows made so far: names the window in an error
+        self.notices: list[str] = []  # what was wrong and let pass, or was cured
 
     def batch_size(self, plan: Plan, info: ClipInfo, makers: int = 1) -> int:
         """One window on a CPU, whose cores one window keeps busy; what memory allows on a GPU.
@@ -145,14 +149,12 @@ class Maker:
         Args:
             windows: alike in their masks.
             pictures: for each window its given frames, in slot order.
+
+        Raises:
+            MadeFrameError: what was made twice is no picture that goes with the given ones.
         """
         frames = self._batch(pictures).to(self.device)
-        made = self._make(windows, frames[:, :, :3])
-        if frames.shape[2] == 4:
-            # Alpha moves as the picture does: it is made as a gray picture of its own.
-            alpha = self._make(windows, frames[:, :, 3:].expand(-1, -1, 3, -1, -1), "alpha")
-            made = torch.cat([made, alpha.mean(2, keepdim=True)], 2)
-        self._check(made, windows)
+        made = self._checked(self._made(windows, frames), frames, windows)
         pixels = made.clamp_(0, 1).cpu().permute(0, 1, 3, 4, 2).numpy()  # b m h w c, a view
         out = []
         for row, window in enumerate(windows):
@@ -161,6 +163,15 @@ class Maker:
                 frames_made = matched(window, pictures[row], frames_made)
             out += frames_made
         return out
+
+    def _made(self, windows: Sequence[Window], frames: Tensor) -> Tensor:
+        """Make frames, ``b g c h w`` to ``b m c h w`` float32, not clamped, with their alpha."""
+        made = self._make(windows, frames[:, :, :3])
+        if frames.shape[2] == 4:
+            # Alpha moves as the picture does: it is made as a gray picture of its own.
+            alpha = self._make(windows, frames[:, :, 3:].expand(-1, -1, 3, -1, -1), "alpha")
+            made = torch.cat([made, alpha.mean(2, keepdim=True)], 2)
+        return made
 
     def _make(self, windows: Sequence[Window], frames: Tensor, kind: str = "colour") -> Tensor:
         """Make frames from RGB, ``b g 3 h w``: ``b m 3 h w`` float32, not clamped."""
@@ -193,17 +204,29 @@ class Maker:
         batch: Tensor = self._frames.unflatten(0, (len(pictures), -1))  # (b g) 3 h w
         return batch
 
-    def _check(self, made: Tensor, windows: Sequence[Window]) -> None:
-        """Refuse NaN and infinity before they become a black or torn picture."""
-        # A sum passes on what is not finite, forty times quicker than a look at each number.
-        bad = ~made.sum((2, 3, 4)).isfinite()  # b m
-        for number, window in enumerate(windows, start=self.noted):
-            row = bad[number - self.noted].tolist()
-            frames = [str(s.index) for s, broken in zip(window.made, row, strict=True) if broken]
-            if frames:
+    def _checked(self, made: Tensor, frames: Tensor, windows: Sequence[Window]) -> Tensor:
+        """Look for faults; what has some is made once more, alone and in float32.
+
+        Raises:
+            MadeFrameError: that did not help.
+        """
+        for row, window in enumerate(windows):
+            found = faults.find(window, frames[row], made[row])
+            if not found:
+                continue
+            number = self.noted + row
+            # Nothing that was found in shorter numbers is used again.
+            again = Maker(lengthened(self.model), replace(self.settings, dtype=torch.float32))
+            made[row] = again._made([window], frames[row : row + 1])[0]
+            left = faults.find(window, frames[row], made[row])
+            told = f"window {number}: {'; '.join(map(str, left or found))}"
+            if left and (self.settings.strict or not made[row].isfinite().all()):
                 raise MadeFrameError(
-                    f"window {number}: NaN or infinity in made frames {', '.join(frames)}",
-                    needed="finite pixels",
-                    do="try --dtype fp32, or other weights",
+                    f"{told}, twice, the second time in float32",
+                    needed="pictures like the given ones",
+                    do=left[0].advice,
                 )
+            cure = "kept, since faults are let pass" if left else "cured by making it in float32"
+            self.notices.append(f"{told}: {cure}")
         self.noted += len(windows)
+        return made

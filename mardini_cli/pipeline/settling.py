@@ -50,6 +50,22 @@ def compile_blocks(model: MarDini) -> MarDini:
     return model
 
 
+def lengthened(model: MarDini) -> MarDini:
+    """The same weights in float32: the model itself, or a copy where they are shorter.
+
+    A copy, since others may run the model at the same time.
+    """
+    told = model.state_dict()
+    if all(tensor.dtype == torch.float32 for tensor in told.values() if tensor.is_floating_point()):
+        return model
+    with torch.device("meta"):
+        longer = MarDini(model.config)
+    longer.load_state_dict(
+        {key: t.float() if t.is_floating_point() else t for key, t in told.items()}, assign=True
+    )
+    return longer.eval()
+
+
 def precision(model: MarDini, dtype: torch.dtype) -> AbstractContextManager[object]:
     """The context in which a settled model runs in ``dtype``."""
     weight = next(model.parameters())

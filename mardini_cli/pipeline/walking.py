@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from time import monotonic
 
-from mardini_cli.events import Progress
+from mardini_cli.events import Progress, Warned
 from mardini_cli.media.reader import Frame, rgba
 from mardini_cli.media.source import Source
 from mardini_cli.media.writer import Writer
@@ -39,7 +39,7 @@ def run(
     settings: MakeSettings,
     writer: Writer,
     keeping: KeepSettings | None = None,
-) -> Generator[Progress, None, None]:
+) -> Generator[Progress | Warned, None, None]:
     """Make and write every frame of a plan; closing the iterator stops all of it.
 
     The writer is entered and left by the caller, so that what happens to an unfinished file is
@@ -55,7 +55,7 @@ def run(
 
     Raises:
         StoppedError: the work was asked to end (``stopping``), and what is made is kept.
-        MadeFrameError: the model made NaN or infinity.
+        MadeFrameError: the model made what cannot be right, twice.
         MardiniError: whatever the reader or the writer meets, raised here.
     """
     began = monotonic()
@@ -88,7 +88,8 @@ def run(
         teams = [makers_for(one, settings) for one in models]
         size = keeper.batch or settings.batch
         size = size or min(team[0].batch_size(plan, source.info, len(team)) for team in teams)
-        crew = stack.enter_context(Crew([one for team in teams for one in team], keeper.done))
+        makers = [one for team in teams for one in team]
+        crew = stack.enter_context(Crew(makers, keeper.done))
         stack.enter_context(keeper)
         for _ in desk.catch_up():
             yield progress()
@@ -98,6 +99,7 @@ def run(
                 for made in crew.ready(windows):
                     keeper.take(made)  # first: it is kept, even if the encoder then fails
                     desk.take(made)
+                    yield from _noticed(makers)
                     yield progress()
                 if keeper.is_asked_to_stop:
                     break
@@ -105,6 +107,7 @@ def run(
             for made in crew.rest():
                 keeper.take(made)
                 desk.take(made)
+                yield from _noticed(makers)
                 yield progress()
             keeper.finish()
         keeper.check()
@@ -124,6 +127,13 @@ def makers_for(model: MarDini, settings: MakeSettings) -> list[Maker]:
     sight = Sight(model, settings.resolution)
     count = 2 if next(model.parameters()).is_cuda else 1
     return [Maker(model, settings, sight) for _ in range(count)]
+
+
+def _noticed(makers: Sequence[Maker]) -> Iterator[Warned]:
+    """What the makers had to say since they were last asked."""
+    for maker in makers:
+        while maker.notices:
+            yield Warned(code="made-frame", message=maker.notices.pop(0))
 
 
 def batches(windows: Sequence[Window], size: int) -> Iterator[tuple[Window, ...]]:

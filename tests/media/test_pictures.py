@@ -82,7 +82,7 @@ def test_what_is_no_picture_ends_in_one_line(tmp_path: Path) -> None:
         (tmp_path / "none.png", MissingFileError),
         (tmp_path, NotMediaError),
         (text, DamagedMediaError),
-        (cut, NotMediaError),
+        (cut, DamagedMediaError),
     ]
 
     for path, kind in bad:

@@ -122,8 +122,8 @@ def test_numbers_that_are_no_picture_are_refused_with_window_and_frames(bad: flo
         maker(PLAN.windows[1:], given_pictures(PLAN.windows[1:]))
 
     assert str(caught.value) == (
-        "window 0: NaN or infinity in made frames 7, 8, 10, 11; needs finite pixels; "
-        "try --dtype fp32, or other weights"
+        "window 0: NaN or infinity in made frames 7, 8, 10, 11, twice, the second time in float32; "
+        "needs pictures like the given ones; try other weights, or --attention sdpa"
     )
 
 
@@ -135,7 +135,7 @@ def test_an_error_counts_windows_from_the_start_of_the_work() -> None:
         model.autoencoder.get_parameter("residual.leave.bias")[0] = float("nan")
 
     with pytest.raises(
-        MadeFrameError, match=r"^window 2: NaN or infinity in made frames 13, 14, 16, 17; "
+        MadeFrameError, match=r"^window 2: NaN or infinity in made frames 13, 14, 16, 17, twice"
     ):
         maker(PLAN.windows[2:], given_pictures(PLAN.windows[2:]))
 

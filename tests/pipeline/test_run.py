@@ -62,7 +62,9 @@ def walk(
     plan = plan or interpolate(info.times, factor, size=model.config.window)
     base = common_time_base([*plan.times, info.end])
     with Writer(output, info, base, info.end, LOSSLESS) as writer:
-        yield from run(plan, ClipSource(info), [model], settings or MakeSettings(), writer)
+        for event in run(plan, ClipSource(info), [model], settings or MakeSettings(), writer):
+            assert isinstance(event, Progress)  # no made frame is complained of
+            yield event
 
 
 def made(
