@@ -67,6 +67,21 @@ def synchronise(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+def cuda_count() -> int:
+    """How many CUDA devices torch sees; asks the driver alone, and takes hold of none."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def share_threads(processes: int) -> None:
+    """Take this process's part of the machine's cores, where several work beside each other."""
+    import torch
+
+    if processes > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+
+
 def has_avx512() -> bool:
     """Whether this machine's processor has AVX-512, as torch sees it."""
     import torch

@@ -37,6 +37,8 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     │   └── TerminatedError
     ├── BaselineError              a program to compare with did not do its part
     ├── MadeFrameError             the model made something that cannot be right
+    ├── CrashedError               a process died, or met a bug, in the middle of an item
+    ├── MadeFrameError             the model made something that is no picture
     └── ShapeError                 a tensor of the wrong shape at a room's door
 """
 
@@ -270,6 +272,12 @@ class BaselineError(MardiniError):
     """A program that serves as a baseline did not do its part."""
 
     code = "baseline"
+
+
+class CrashedError(MardiniError):
+    """The process that worked on an item of a batch died, or met a bug."""
+
+    code = "crashed"
 
 
 class MadeFrameError(MardiniError):

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+SCHEMA = 1
+"""Version of the events' form; it grows when a field is renamed, removed or means something else.
+New events and new fields leave it as it is."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
@@ -93,6 +97,8 @@ class Finished:
     elapsed: float
     size: int
     """Bytes on disk."""
+    address: str = ""
+    """Where it was sent; the file itself is gone then."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,6 +195,8 @@ class Drawn:
     output: Path
     what: str
     """What it shows."""
+    address: str = ""
+    """Where it was sent; the file itself is gone then."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -360,6 +368,60 @@ class Probed:
     """Of every frame; empty unless asked for."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """Why a job, or one item of a batch, came to no result."""
+
+    code: str
+    """Stable: one of ``docs/errors.md``."""
+    found: str
+    needed: str
+    do: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Began:
+    """An item of a batch is being worked on."""
+
+    task: str
+    source: Path
+    items: int
+    """Of the whole batch."""
+    attempt: int = 1
+    """Above 1 where the item was lost with its machine, and begins anew."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How one item of a batch came out."""
+
+    item: int
+    task: str
+    source: Path
+    state: str
+    """done, failed, skipped, planned, or stopped: not reached before the batch ended."""
+    outputs: tuple[str, ...] = ()
+    """Paths, or addresses where results were sent."""
+    code: str = ""
+    """Of the error."""
+    message: str = ""
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batched:
+    """A batch came to its end."""
+
+    items: int
+    """Those of this shard."""
+    done: int
+    failed: int
+    skipped: int
+    stopped: int
+    outcomes: tuple[Outcome, ...]
+    elapsed: float
+
+
 Event = (
     Planned
     | Progress
@@ -382,4 +444,17 @@ Event = (
     | Joined
     | Verified
     | Probed
+    | Failed
+    | Skipped
+    | Began
+    | Batched
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfItem:
+    """An event of one item of a batch; in JSON it is that event, with the number of the item."""
+
+    item: int
+    """From 1, the same on every machine and in every shard."""
+    event: Event

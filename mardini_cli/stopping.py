@@ -38,10 +38,14 @@ class _State:
 _state = _State()
 
 
-def begin() -> None:
-    """A command begins: nothing is asked, and its time counts from now."""
+def begin(at: tuple[float, datetime] | None = None) -> None:
+    """A command begins: nothing is asked, and its time counts from now.
+
+    Args:
+        at: when the command began that this process works for; None is now.
+    """
     _state.asked, _state.patient = None, 0
-    _state.began = (monotonic(), datetime.now())
+    _state.began = at or (monotonic(), datetime.now())
 
 
 def began() -> tuple[float, datetime]:

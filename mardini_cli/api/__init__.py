@@ -5,29 +5,39 @@ libraries come in with the first event, so that the command line may read defaul
 """
 
 from mardini_cli.api.animate import AnimateRequest, animate
+from mardini_cli.api.batch import BatchSettings, EngineName, Item, batch, item_of, placed
 from mardini_cli.api.clock import ClipAudio
+from mardini_cli.api.errands import errand
 from mardini_cli.api.extend import Audio, Direction, ExtendRequest, extend
 from mardini_cli.api.fill import FillRequest, fill
+from mardini_cli.api.inputs import FILMS, PICTURES, gathered, listed
 from mardini_cli.api.interpolate import InterpolateRequest, interpolate
+from mardini_cli.api.jobfile import read_jobs
 from mardini_cli.api.keyframes import Fit, KeyframesRequest, keyframes
 from mardini_cli.api.making import Faults, MakeRequest, Plain, Resume, making_of
 from mardini_cli.api.probe import ProbeRequest, probe
 from mardini_cli.api.proof import VerifyRequest, verify
+from mardini_cli.api.settings import task_of
 from mardini_cli.api.shots import AtCuts, Duplicates
 from mardini_cli.api.train import train, train_cache, train_price, train_settings
 
 __all__ = [
+    "FILMS",
+    "PICTURES",
     "AnimateRequest",
     "AtCuts",
     "Audio",
+    "BatchSettings",
     "ClipAudio",
     "Direction",
     "Duplicates",
+    "EngineName",
     "ExtendRequest",
     "Faults",
     "FillRequest",
     "Fit",
     "InterpolateRequest",
+    "Item",
     "KeyframesRequest",
     "MakeRequest",
     "Plain",
@@ -35,12 +45,20 @@ __all__ = [
     "Resume",
     "VerifyRequest",
     "animate",
+    "batch",
+    "errand",
     "extend",
     "fill",
+    "gathered",
     "interpolate",
+    "item_of",
     "keyframes",
+    "listed",
     "making_of",
+    "placed",
     "probe",
+    "read_jobs",
+    "task_of",
     "train",
     "train_cache",
     "train_price",

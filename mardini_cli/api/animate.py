@@ -96,14 +96,27 @@ def _sheet(first: Path) -> Path:
     return first.with_name(f"{first.stem.rpartition('.seed')[0]}.variations.png")
 
 
+def place(request: AnimateRequest) -> Path:
+    """Where the result will stand; of variations, the last one that is made."""
+    return _output(request, _marks(request)[-1])
+
+
+def _seeds(request: AnimateRequest) -> list[int]:
+    return [request.sampler.seed + number for number in range(request.variations)]
+
+
+def _marks(request: AnimateRequest) -> list[str]:
+    seeds = _seeds(request)
+    return ["animate"] if len(seeds) == 1 else [f"animate.seed{seed}" for seed in seeds]
+
+
 def _preflight(request: AnimateRequest) -> list[Job]:
     """Every check that needs no network; reading the picture comes last."""
     from mardini_cli.media.stills import background_of, stills
 
     background_of(request.background)
-    seeds = [request.sampler.seed + number for number in range(request.variations)]
-    marks = ["animate"] if len(seeds) == 1 else [f"animate.seed{seed}" for seed in seeds]
-    outputs = [_output(request, mark) for mark in marks]
+    seeds = _seeds(request)
+    outputs = [_output(request, mark) for mark in _marks(request)]
     for output in outputs:
         encode = check_place(request, output, [request.image])
     if len(outputs) > 1:

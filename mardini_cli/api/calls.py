@@ -6,31 +6,20 @@ wants the events on the way gives ``on_event``, or takes the generators of ``mar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, Unpack
 
-from mardini_cli.api.animate import AnimateRequest
-from mardini_cli.api.animate import animate as animate_events
 from mardini_cli.api.clock import ClipAudio
-from mardini_cli.api.extend import Audio, Direction, ExtendRequest
-from mardini_cli.api.extend import extend as extend_events
-from mardini_cli.api.fill import FillRequest
-from mardini_cli.api.fill import fill as fill_events
-from mardini_cli.api.interpolate import InterpolateRequest
-from mardini_cli.api.interpolate import interpolate as interpolate_events
-from mardini_cli.api.keyframes import Fit, KeyframesRequest
-from mardini_cli.api.keyframes import keyframes as keyframes_events
-from mardini_cli.api.making import Faults, MakeRequest, Plain, Resume
+from mardini_cli.api.extend import Audio, Direction
+from mardini_cli.api.keyframes import Fit
+from mardini_cli.api.making import Faults, Plain, Resume
+from mardini_cli.api.settings import request_of, run
 from mardini_cli.api.shots import AtCuts, Duplicates
-from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import UsageError
-from mardini_cli.events import Event, Finished
-from mardini_cli.tasks.grid import rate_of
+from mardini_cli.events import Event, Finished, Skipped
 
-Request = TypeVar("Request", bound=MakeRequest)
 OnEvent = Callable[[Event], None]
 FilePath = str | Path
 Number = int | float | str | Fraction
@@ -62,6 +51,7 @@ class Making(TypedDict, total=False):
     """Flags that all tasks share."""
 
     output: FilePath | None
+    output_dir: FilePath | None
     steps: int
     guidance: float
     seed: int
@@ -168,78 +158,47 @@ def interpolate(
         MardiniError: anything that the caller can act on.
     """
     told: dict[str, Any] = dict(flags)
-    at = tuple((_number(t), Path(p)) for t, p in (told.pop("frame", None) or {}).items())
-    if at or len(sources) > 1:
-        images = tuple(Path(source) for source in sources)
-        for name in OF_CLIPS:
-            told.pop(name, None)
-        request = KeyframesRequest(images=images, at=at)
-        return _finished(keyframes_events(_with(request, told)), on_event)
+    if told.get("frame") or len(sources) > 1:
+        told = {name: value for name, value in told.items() if name not in OF_CLIPS}
+        return _finished("keyframes", sources, told, on_event)
     if not sources:
         raise UsageError("no input", needed="a clip, or pictures", do="name one")
-    return _finished(
-        interpolate_events(_with(InterpolateRequest(clip=Path(sources[0])), told)), on_event
-    )
+    return _finished("interpolate", sources[0], told, on_event)
 
 
 def animate(
     image: FilePath, on_event: OnEvent | None = None, **flags: Unpack[Animating]
 ) -> Finished:
     """Make a clip from one picture; see ``interpolate`` for arguments and errors."""
-    request = AnimateRequest(image=Path(image))
-    return _finished(animate_events(_with(request, dict(flags))), on_event)
+    return _finished("animate", image, flags, on_event)
 
 
 def extend(clip: FilePath, on_event: OnEvent | None = None, **flags: Unpack[Extending]) -> Finished:
     """Make a clip longer; see ``interpolate`` for arguments and errors."""
-    request = ExtendRequest(clip=Path(clip))
-    return _finished(extend_events(_with(request, dict(flags))), on_event)
+    return _finished("extend", clip, flags, on_event)
 
 
 def fill(clip: FilePath, on_event: OnEvent | None = None, **flags: Unpack[Filling]) -> Finished:
     """Make bad frames anew; see ``interpolate`` for arguments and errors."""
-    names = {name: flags.get(name) for name in ("missing", "keep", "damaged")}
-    request = FillRequest(clip=Path(clip), **names)  # type: ignore[arg-type]  # by name
-    return _finished(fill_events(_with(request, dict(flags))), on_event)
+    return _finished("fill", clip, flags, on_event)
 
 
-def _with(request: Request, flags: dict[str, Any]) -> Request:
-    """A request with flags in the places of its fields; the sampler's are flags of their own."""
-    sampler = {name: flags.pop(name) for name in _SAMPLER & flags.keys()}
-    unknown = flags.keys() - {field.name for field in fields(request)}
-    if unknown:
-        raise UsageError(
-            f"unknown flag '{min(unknown)}'",
-            needed="a flag of this task",
-            do="see the command's --help",
-        )
-    for name in {"output", "work_dir", "write_cuts"} & flags.keys():
-        flags[name] = None if flags[name] is None else Path(flags[name])
-    if isinstance(flags.get("fps"), str):
-        flags["fps"] = rate_of(flags["fps"])  # "59.94" means 60000/1001
-    for name in {"fps", "input_fps", "seconds", "smooth", "slow_motion"} & flags.keys():
-        flags[name] = None if flags[name] is None else _number(flags[name])
-    return replace(request, sampler=replace(request.sampler, **sampler), **flags)
-
-
-_SAMPLER = frozenset(field.name for field in fields(SamplerConfig))
-
-
-def _number(value: Number) -> Fraction:
-    try:
-        return Fraction(str(value))
-    except (ValueError, ZeroDivisionError) as error:
-        raise UsageError(
-            f"number '{value}'", needed="such as 24, 0.5 or '24000/1001'", do="write digits"
-        ) from error
-
-
-def _finished(events: Iterator[Event], on_event: OnEvent | None) -> Finished:
+def _finished(
+    task: str, source: Any, flags: Mapping[str, Any], on_event: OnEvent | None
+) -> Finished:
     last: Finished | None = None
-    for event in events:
+    for event in run(request_of(task, source, flags, "")):
         if on_event is not None:
             on_event(event)
         if isinstance(event, Finished):
             last = event
+        if isinstance(event, Skipped):
+            last = _untouched(event.output)
     assert last is not None  # only a dry run has no end, and it is no flag here
     return last
+
+
+def _untouched(output: Path) -> Finished:
+    """A result that stood there already, and was to be left alone: nothing was made."""
+    size = output.stat().st_size if output.is_file() else 0
+    return Finished(output=output, frames=0, made=0, duration=Fraction(0), elapsed=0.0, size=size)

@@ -24,8 +24,33 @@ if TYPE_CHECKING:
     from mardini_cli.model.mardini import MarDini
 
 
+_kept: dict[tuple[object, ...], list[MarDini]] | None = None
+
+
+def keep_models() -> None:
+    """Keep what a job loads for the next one of this process; other models are let go first."""
+    global _kept
+    _kept = _kept or {}
+
+
+def let_models_go() -> None:
+    """Keep nothing from job to job any more."""
+    global _kept
+    _kept = None
+
+
 def load_models(request: MakeRequest, tools: Tools) -> list[MarDini]:
     """Load the weights on every device, settled for the number type of the job."""
+    if _kept is None:
+        return _loaded(request, tools)
+    key = (tools.weights, tools.device, tools.others, tools.dtype, request.attention)
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = _loaded(request, tools)
+    return _kept[key]
+
+
+def _loaded(request: MakeRequest, tools: Tools) -> list[MarDini]:
     import torch
 
     from mardini_cli import weights
@@ -59,8 +84,11 @@ def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
         yield Warned(code="input", message=notice)
     if job.request.dry_run:
         return
+    from mardini_cli.media.output import make_room
     from mardini_cli.media.workplace import Workplace
 
+    if job.request.output_dir is not None:
+        make_room(job.output)
     with Workplace(job.output, job.request.work_dir) as place:
         try:
             yield from _make(job, models, place)

@@ -124,6 +124,11 @@ def _joins(job: Job, request: ExtendRequest) -> Iterator[Event]:
         )
 
 
+def place(request: ExtendRequest) -> Path:
+    """Where the result will stand."""
+    return output_for(request, request.clip, "loop" if request.loop else "extended")
+
+
 def _preflight(request: ExtendRequest) -> Job:
     """Every check that needs no network; decoding the clip for its times comes last."""
     from mardini_cli.media.door import open_source
@@ -131,7 +136,7 @@ def _preflight(request: ExtendRequest) -> Job:
     from mardini_cli.media.source import ClipSource
 
     open_source(request.clip, request.limits).close()
-    output = output_for(request, request.clip, "loop" if request.loop else "extended")
+    output = place(request)
     encode = check_place(request, output, [request.clip])
     tools = choose_tools(request, encode)
     info = probe(request.clip, limits=request.limits)

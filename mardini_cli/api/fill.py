@@ -77,7 +77,7 @@ def fill(request: FillRequest) -> Generator[Event, None, None]:
     from mardini_cli.media.source import ClipSource
 
     open_source(request.clip, request.limits).close()
-    output = output_for(request, request.clip, "filled")
+    output = place(request)
     encode = check_place(request, output, [request.clip])
     tools = choose_tools(request, encode)
     info = probe(request.clip, limits=request.limits)
@@ -110,6 +110,11 @@ def fill(request: FillRequest) -> Generator[Event, None, None]:
             info=info,
         )
     )
+
+
+def place(request: FillRequest) -> Path:
+    """Where the result will stand."""
+    return output_for(request, request.clip, "filled")
 
 
 def _named(request: FillRequest, count: int) -> frozenset[int]:

@@ -136,6 +136,16 @@ def interpolate(request: InterpolateRequest) -> Generator[Event, None, None]:
         yield from carry_out(job)
 
 
+def place(request: InterpolateRequest) -> Path:
+    """Where the result will stand; pictures give it the name of their folder."""
+    named = request.clip
+    if named.is_dir():
+        named = named.absolute()  # its own name, even if it was named as "."
+    elif not named.exists() and any(sign in named.name for sign in "%*?["):
+        named = named.absolute().parent
+    return output_for(request, named, request.timing.mark)
+
+
 def _preflight(request: InterpolateRequest) -> Job:
     """Every check that needs no network; decoding the clip for its times comes last."""
     from mardini_cli.media.door import open_source
@@ -146,10 +156,7 @@ def _preflight(request: InterpolateRequest) -> Job:
     if pictures is None:
         open_source(request.clip, request.limits).close()
     check_lists(request.shots, request.overwrite)
-    named = request.clip
-    if pictures is not None:  # the folder's own name, even if it was named as "."
-        named = (request.clip if request.clip.is_dir() else request.clip.parent).absolute()
-    output = output_for(request, named, request.timing.mark)
+    output = place(request)
     encode = check_place(request, output, pictures or [request.clip])
     tools = choose_tools(request, encode)  # from here on torch is needed
     watch = Watch()

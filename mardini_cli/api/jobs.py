@@ -81,7 +81,8 @@ def output_for(request: MakeRequest, source: Path, mark: str, suffix: str | None
     own = source.suffix.lower()
     ending = suffix or (own if own in WRITTEN_SUFFIXES else ".mp4")
     mark = mark if request.range is None else f"{mark}.sample"  # not under the whole's name
-    return (request.output or source.parent) / f"{source.stem}.{mark}{ending}"
+    folder = request.output_dir or request.output or source.parent
+    return folder / f"{source.stem}.{mark}{ending}"
 
 
 def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> EncodeSettings:
@@ -91,7 +92,7 @@ def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> 
         OutputError, ConfigError: it cannot be written as asked.
     """
     from mardini_cli.media.encoders import EncodeSettings, codec_for
-    from mardini_cli.media.output import check_output
+    from mardini_cli.media.output import check_output, check_room
 
     encode = EncodeSettings(
         codec=request.codec,
@@ -102,9 +103,12 @@ def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> 
         bake_rotation=request.bake_rotation,
         pixel_format=request.pix_fmt,
     )
-    for source in sources:
+    room = request.output_dir is None or request.output_dir.is_dir()
+    for source in sources if room else ():
         check_output(output, source, request.overwrite)
     codec_for(output, encode)
+    if not room:
+        check_room(output)
     if request.preview:
         check_free(request, preview_of(output))
     if request.compare is not None:

@@ -69,6 +69,12 @@ def keyframes(request: KeyframesRequest) -> Generator[Event, None, None]:
     yield from carry_out(_preflight(request))
 
 
+def place(request: KeyframesRequest) -> Path:
+    """Where the result will stand: it is named after the first picture."""
+    first = request.images[0] if request.images else min(request.at)[1]
+    return output_for(request, first, "keyframes", ".mp4")
+
+
 def _preflight(request: KeyframesRequest) -> Job:
     """Every check that needs no network; reading the pictures comes last."""
     from mardini_cli.media.stills import background_of, stills
@@ -76,7 +82,7 @@ def _preflight(request: KeyframesRequest) -> Job:
     background_of(request.background)
     timed = sorted(request.at)
     paths = [path for _, path in timed] or list(request.images)
-    output = output_for(request, paths[0], "keyframes", ".mp4")
+    output = place(request)
     encode = check_place(request, output, paths)
     tools = choose_tools(request, encode)
     window = tools.config.window

@@ -27,6 +27,8 @@ class MakeRequest:
 
     output: Path | None = None
     """File, or folder for it; None puts it beside the input, under a name that tells the task."""
+    output_dir: Path | None = None
+    """Folder for it, made where there is none; results of a tree keep their places below it."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     """``--steps``, ``--guidance`` and ``--seed``."""
     model: str = "mardini-tiny"
@@ -144,6 +146,12 @@ def check_making(request: MakeRequest) -> None:
     if request.faults not in get_args(Faults):
         raise ConfigError(
             f"faults '{request.faults}'", needed=" or ".join(get_args(Faults)), do="choose one"
+        )
+    if request.output is not None and request.output_dir is not None:
+        raise ConfigError(
+            f"output {request.output} and output folder {request.output_dir}",
+            needed="one of them",
+            do="leave --output or --output-dir out",
         )
     tile_of(request.tile)
     span_of(request.range)

@@ -3,7 +3,6 @@
 Room: cli. Knows the api's request and nothing below it.
 """
 
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, cast
@@ -13,13 +12,15 @@ import typer
 from mardini_cli import api
 from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
-from mardini_cli.cli.several import follow_all
+from mardini_cli.cli.several import Several, first_of, follow_all
 from mardini_cli.config import SamplerConfig
 
 DEFAULTS = api.AnimateRequest(image=Path())
+SEVERAL = Several()
 
 ImagesArg = Annotated[
-    list[Path], typer.Argument(metavar="PICTURE", help="Pictures, one clip for each.")
+    list[str] | None,
+    typer.Argument(metavar="PICTURE", help="Pictures, patterns and folders; a clip for each."),
 ]
 FpsOpt = Annotated[
     Fraction,
@@ -50,7 +51,7 @@ VariationsOpt = Annotated[
 
 
 def animate(
-    images: ImagesArg,
+    images: ImagesArg = None,
     frames: options.FramesOpt = DEFAULTS.frames,
     seconds: options.SecondsOpt = DEFAULTS.seconds,
     fps: FpsOpt = DEFAULTS.fps,
@@ -60,6 +61,12 @@ def animate(
     variations: VariationsOpt = DEFAULTS.variations,
     background: options.BackgroundOpt = DEFAULTS.background,
     output: options.OutputOpt = DEFAULTS.output,
+    output_dir: options.OutputDirOpt = SEVERAL.output_dir,
+    recursive: options.RecursiveOpt = SEVERAL.recursive,
+    from_file: options.FromFileOpt = SEVERAL.from_file,
+    workers: options.WorkersOpt = SEVERAL.workers,
+    fail_fast: options.FailFastOpt = SEVERAL.fail_fast,
+    shard: options.ShardOpt = SEVERAL.shard,
     steps: options.StepsOpt = DEFAULTS.sampler.steps,
     guidance: options.GuidanceOpt = DEFAULTS.sampler.guidance,
     seed: options.SeedOpt = DEFAULTS.sampler.seed,
@@ -104,7 +111,7 @@ def animate(
     Example: mardini animate boat.jpg --seconds 2 --smooth 24
     """
     request = api.AnimateRequest(
-        image=images[0],
+        image=first_of(images),
         frames=frames,
         seconds=seconds,
         fps=fps,
@@ -146,5 +153,12 @@ def animate(
         preview=preview,
         compare=cast("api.Plain | None", compare),
     )
-    requests = [replace(request, image=image) for image in images]
-    follow_all(api.animate, requests, Screen.here(json=json, quiet=quiet))
+    several = Several(
+        recursive=recursive,
+        from_file=from_file,
+        output_dir=output_dir,
+        workers=workers,
+        fail_fast=fail_fast,
+        shard=shard,
+    )
+    follow_all(images or [], request, several, Screen.here(json=json, quiet=quiet))

@@ -14,6 +14,7 @@ import typer
 from mardini_cli import stopping
 from mardini_cli.cli import signals
 from mardini_cli.cli.animate import animate
+from mardini_cli.cli.batch import batch
 from mardini_cli.cli.doctor import doctor
 from mardini_cli.cli.evaluate import evaluate
 from mardini_cli.cli.extend import extend
@@ -38,6 +39,7 @@ app.command()(interpolate)
 app.command()(animate)
 app.command()(extend)
 app.command()(fill)
+app.command()(batch)
 app.command()(verify)
 app.command()(probe)
 app.command()(evaluate)
@@ -87,10 +89,16 @@ def main() -> None:
         screen = Screen.here(json=_asks_for_json(sys.argv[1:]))
         screen.fail(error)
         if isinstance(error, StoppedError):
-            screen.tell_how_to_go_on(sys.argv[1:])
+            screen.tell_how_to_go_on([*sys.argv[1:], *_missing_words(error)])
         sys.exit(error.exit_code)
     except KeyboardInterrupt:  # where signals cannot be caught
         sys.exit(ExitCode.INTERRUPTED)
+
+
+def _missing_words(error: StoppedError) -> list[str]:
+    """What the same command needs to go on: a batch must not meet its own results."""
+    word = "--skip-existing"
+    return [word] if word in error.do and word not in sys.argv else []
 
 
 def _speak_any_name(stream: object) -> None:

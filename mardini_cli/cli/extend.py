@@ -3,7 +3,6 @@
 Room: cli. Knows the api's request and nothing below it.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -12,12 +11,15 @@ import typer
 from mardini_cli import api
 from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
-from mardini_cli.cli.several import follow_all
+from mardini_cli.cli.several import Several, first_of, follow_all
 from mardini_cli.config import SamplerConfig
 
 DEFAULTS = api.ExtendRequest(clip=Path())
+SEVERAL = Several()
 
-ClipsArg = Annotated[list[Path], typer.Argument(metavar="IN", help="Clips, one after another.")]
+ClipsArg = Annotated[
+    list[str] | None, typer.Argument(metavar="IN", help="Clips, patterns and folders of them.")
+]
 DirectionOpt = Annotated[
     str, typer.Option("--direction", help="Where frames are made: forward, backward or both.")
 ]
@@ -35,7 +37,7 @@ AudioOpt = Annotated[
 
 
 def extend(
-    clips: ClipsArg,
+    clips: ClipsArg = None,
     frames: options.FramesOpt = DEFAULTS.frames,
     seconds: options.SecondsOpt = DEFAULTS.seconds,
     direction: DirectionOpt = DEFAULTS.direction,
@@ -43,6 +45,12 @@ def extend(
     loop: LoopOpt = DEFAULTS.loop,
     audio: AudioOpt = DEFAULTS.audio,
     output: options.OutputOpt = DEFAULTS.output,
+    output_dir: options.OutputDirOpt = SEVERAL.output_dir,
+    recursive: options.RecursiveOpt = SEVERAL.recursive,
+    from_file: options.FromFileOpt = SEVERAL.from_file,
+    workers: options.WorkersOpt = SEVERAL.workers,
+    fail_fast: options.FailFastOpt = SEVERAL.fail_fast,
+    shard: options.ShardOpt = SEVERAL.shard,
     steps: options.StepsOpt = DEFAULTS.sampler.steps,
     guidance: options.GuidanceOpt = DEFAULTS.sampler.guidance,
     seed: options.SeedOpt = DEFAULTS.sampler.seed,
@@ -87,7 +95,7 @@ def extend(
     Example: mardini extend walk.mp4 --seconds 2 --direction both
     """
     request = api.ExtendRequest(
-        clip=clips[0],
+        clip=first_of(clips),
         frames=frames,
         seconds=seconds,
         direction=cast("api.Direction", direction),
@@ -127,5 +135,12 @@ def extend(
         preview=preview,
         compare=cast("api.Plain | None", compare),
     )
-    requests = [replace(request, clip=clip) for clip in clips]
-    follow_all(api.extend, requests, Screen.here(json=json, quiet=quiet))
+    several = Several(
+        recursive=recursive,
+        from_file=from_file,
+        output_dir=output_dir,
+        workers=workers,
+        fail_fast=fail_fast,
+        shard=shard,
+    )
+    follow_all(clips or [], request, several, Screen.here(json=json, quiet=quiet))

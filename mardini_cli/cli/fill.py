@@ -11,11 +11,15 @@ import typer
 from mardini_cli import api
 from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
+from mardini_cli.cli.several import Several, first_of, follow_all
 from mardini_cli.config import SamplerConfig
 
 DEFAULTS = api.FillRequest(clip=Path(), damaged="auto")
+SEVERAL = Several()
 
-ClipArg = Annotated[Path, typer.Argument(metavar="IN", help="A clip.")]
+ClipsArg = Annotated[
+    list[str] | None, typer.Argument(metavar="IN", help="Clips, patterns and folders of them.")
+]
 MissingOpt = Annotated[
     str | None,
     typer.Option("--missing", metavar="12-20,31", help="Frames to make anew, counted from 0."),
@@ -33,11 +37,17 @@ DamagedOpt = Annotated[
 
 
 def fill(
-    clip: ClipArg,
+    clips: ClipsArg = None,
     missing: MissingOpt = None,
     keep: KeepOpt = None,
     damaged: DamagedOpt = None,
     output: options.OutputOpt = DEFAULTS.output,
+    output_dir: options.OutputDirOpt = SEVERAL.output_dir,
+    recursive: options.RecursiveOpt = SEVERAL.recursive,
+    from_file: options.FromFileOpt = SEVERAL.from_file,
+    workers: options.WorkersOpt = SEVERAL.workers,
+    fail_fast: options.FailFastOpt = SEVERAL.fail_fast,
+    shard: options.ShardOpt = SEVERAL.shard,
     steps: options.StepsOpt = DEFAULTS.sampler.steps,
     guidance: options.GuidanceOpt = DEFAULTS.sampler.guidance,
     seed: options.SeedOpt = DEFAULTS.sampler.seed,
@@ -81,7 +91,7 @@ def fill(
     Example: mardini fill walk.mp4 --missing 12-20,31
     """
     request = api.FillRequest(
-        clip=clip,
+        clip=first_of(clips),
         missing=missing,
         keep=keep,
         damaged=damaged,
@@ -118,4 +128,12 @@ def fill(
         preview=preview,
         compare=cast("api.Plain | None", compare),
     )
-    Screen.here(json=json, quiet=quiet).follow(api.fill(request), dry_run=dry_run)
+    several = Several(
+        recursive=recursive,
+        from_file=from_file,
+        output_dir=output_dir,
+        workers=workers,
+        fail_fast=fail_fast,
+        shard=shard,
+    )
+    follow_all(clips or [], request, several, Screen.here(json=json, quiet=quiet))

@@ -3,7 +3,6 @@
 Room: cli. Knows the api's request and nothing below it.
 """
 
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, cast
@@ -13,18 +12,21 @@ import typer
 from mardini_cli import api
 from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
-from mardini_cli.cli.several import follow_all
+from mardini_cli.cli.several import Several, first_of, follow_all
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import UsageError
 from mardini_cli.tasks.cuts import THRESHOLD
 
 DEFAULTS = api.InterpolateRequest(clip=Path())
+SEVERAL = Several()
 
 KEYFRAMES = api.KeyframesRequest(images=(Path(),))
 
 ClipsArg = Annotated[
-    list[Path] | None,
-    typer.Argument(metavar="IN", help="Clips, one after another; or pictures, to go through."),
+    list[str] | None,
+    typer.Argument(
+        metavar="IN", help="Clips, patterns and folders of them; or pictures, to go through."
+    ),
 ]
 FactorOpt = Annotated[
     int | None,
@@ -150,23 +152,6 @@ FitOpt = Annotated[
     str | None,
     typer.Option("--fit", metavar="pad|crop", help="Pictures of other sizes: fit them so."),
 ]
-PICTURES = frozenset(
-    [
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".heic",
-        ".exr",
-        ".jp2",
-        ".tga",
-        ".ppm",
-    ]
-)
-"""Inputs with these endings are keyframes, where there are two and more."""
 
 
 def interpolate(
@@ -188,6 +173,12 @@ def interpolate(
     duplicates: DuplicatesOpt = DEFAULTS.duplicates,
     verify: VerifyOpt = DEFAULTS.verify,
     output: options.OutputOpt = DEFAULTS.output,
+    output_dir: options.OutputDirOpt = SEVERAL.output_dir,
+    recursive: options.RecursiveOpt = SEVERAL.recursive,
+    from_file: options.FromFileOpt = SEVERAL.from_file,
+    workers: options.WorkersOpt = SEVERAL.workers,
+    fail_fast: options.FailFastOpt = SEVERAL.fail_fast,
+    shard: options.ShardOpt = SEVERAL.shard,
     between: BetweenOpt = KEYFRAMES.between,
     frame: FrameOpt = None,
     fps: RateOpt = DEFAULTS.fps,
@@ -292,8 +283,8 @@ def interpolate(
             do="leave --json or -o - out",
         )
     screen = Screen.here(json=json, quiet=quiet)
-    images = tuple(clips or ())
-    if frame or (len(images) > 1 and all(path.suffix.lower() in PICTURES for path in images)):
+    images = tuple(map(Path, clips or ()))
+    if frame or (len(images) > 1 and all(path.suffix.lower() in api.PICTURES for path in images)):
         keyframes = api.KeyframesRequest(
             images=images,
             at=tuple(map(_timed, frame or ())),
@@ -304,12 +295,11 @@ def interpolate(
             background=background,
             **api.making_of(making),
         )
-        screen.follow(api.keyframes(keyframes), dry_run=dry_run)
+        item = api.Item(number=1, **api.placed(keyframes, Path(), output_dir))
+        screen.follow(api.errand(item), dry_run=dry_run)
         return
-    if not images:
-        raise UsageError("no input", needed="a clip, or pictures", do="name one")
     request = api.InterpolateRequest(
-        clip=images[0],
+        clip=first_of(clips),
         factor=factor,
         input_fps=input_fps,
         input_format=input_format,
@@ -329,8 +319,15 @@ def interpolate(
         verify=verify,
         **api.making_of(making),
     )
-    requests = [replace(request, clip=clip) for clip in images]
-    follow_all(api.interpolate, requests, screen)
+    several = Several(
+        recursive=recursive,
+        from_file=from_file,
+        output_dir=output_dir,
+        workers=workers,
+        fail_fast=fail_fast,
+        shard=shard,
+    )
+    follow_all(clips or [], request, several, screen)
 
 
 def _timed(words: str) -> tuple[Fraction, Path]:

@@ -37,7 +37,7 @@ def rate(text: str | Fraction) -> Fraction:
     return text if isinstance(text, Fraction) else rate_of(text)
 
 
-def windows_at_once(text: str | int) -> int | None:
+def auto_or_number(text: str | int) -> int | None:
     """Read ``auto`` (None) or a number.
 
     Raises:
@@ -48,12 +48,45 @@ def windows_at_once(text: str | int) -> int | None:
     try:
         return int(text)
     except ValueError as error:
-        raise UsageError(f"batch '{text}'", needed="auto or a number", do="try auto") from error
+        raise UsageError(f"'{text}'", needed="auto or a number", do="try auto") from error
 
 
 OutputOpt = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Where the result goes. Without it: beside the input."),
+]
+OutputDirOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--output-dir",
+        metavar="DIR|URL",
+        help="Folder for the results, made if need be; below it they keep the inputs' tree.",
+    ),
+]
+RecursiveOpt = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Take folders in folders too, to any depth.")
+]
+FromFileOpt = Annotated[
+    str | None,
+    typer.Option("--from-file", metavar="LIST|-", help="More inputs, a line each."),
+]
+FailFastOpt = Annotated[
+    bool, typer.Option("--fail-fast", help="Begin no other input after one has failed.")
+]
+WorkersOpt = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        parser=auto_or_number,
+        metavar="N|auto",
+        help="Inputs at a time, each on a GPU of its own; auto: one a GPU; 0: no extra process.",
+    ),
+]
+ShardOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N", help="Every N-th input from the I-th on: N machines do all."
+    ),
 ]
 StepsOpt = Annotated[
     int,
@@ -103,7 +136,7 @@ BatchOpt = Annotated[
     int | None,
     typer.Option(
         "--batch",
-        parser=windows_at_once,
+        parser=auto_or_number,
         metavar="N|auto",
         help="Windows made at once. It changes no frame.",
     ),

@@ -15,21 +15,48 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from mardini_cli.cli.tables import priced_lines, probed_lines, verified_line, verified_lines
+from mardini_cli.api.batch import failed
+from mardini_cli.cli.tables import (
+    batched_lines,
+    priced_lines,
+    probed_lines,
+    verified_line,
+    verified_lines,
+)
+from mardini_cli.cli.wording import (
+    began_line,
+    cached_line,
+    failed_line,
+    fetched_line,
+    finished_line,
+    joined_line,
+    measured_line,
+    paused_line,
+    plan_line,
+    progress_line,
+    result_line,
+    resumed_line,
+    trained_line,
+)
 from mardini_cli.errors import MardiniError
 from mardini_cli.events import (
+    SCHEMA,
+    Batched,
+    Began,
     Cached,
     Drawn,
     Event,
     Examined,
+    Failed,
     Fetched,
     Finished,
     Intact,
     Joined,
     Located,
     Measured,
+    OfItem,
     Paused,
     Planned,
     Priced,
@@ -43,6 +70,9 @@ from mardini_cli.events import (
     Verified,
     Warned,
 )
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 LINES_A_JOB = 10
 """Progress lines where there is no terminal: one about every tenth of the frames."""
@@ -66,7 +96,7 @@ class Screen:
         """The streams of this process."""
         return cls(out=sys.stdout, err=sys.stderr, json=json, quiet=quiet)
 
-    def follow(self, events: Iterator[Event], *, dry_run: bool = False) -> None:
+    def follow(self, events: Iterator[Event | OfItem], *, dry_run: bool = False) -> None:
         """Draw a job's events to their end; the result goes to standard output.
 
         Args:
@@ -75,19 +105,21 @@ class Screen:
         """
         with self._bar() as bar:
             for event in events:
+                item, plain = (event.item, event.event) if isinstance(event, OfItem) else (0, event)
                 if self.json:
                     self._write(self.out, as_json(event))
-                elif isinstance(event, Progress):
-                    bar.draw(event)
+                elif isinstance(plain, Progress):
+                    bar.draw(plain, item)
                 else:
-                    bar.pause()
-                    self._tell(event, self.out if dry_run else self.err)
+                    bar.pause(item)
+                    self._tell(plain, self.out if dry_run else self.err, item)
 
     def fail(self, error: MardiniError) -> None:
         """Say in one line why the job ends."""
+        event = failed(error)
         if self.json:
-            self._write(self.out, json.dumps(_error_fields(error)))
-        self._write(self.err, f"mardini: {visible(str(error))}")
+            self._write(self.out, as_json(event))
+        self._write(self.err, visible(failed_line(event)))
 
     def tell_how_to_go_on(self, words: Sequence[str]) -> None:
         """Say which command goes on with work that was stopped."""
@@ -98,7 +130,7 @@ class Screen:
             return nullcontext(_Bar())
         return _RichBar(self.err) if _draws(self.err) else nullcontext(_LineBar(self.err))
 
-    def _tell(self, event: Event, plan_stream: TextIO) -> None:
+    def _tell(self, event: Event, plan_stream: TextIO, item: int) -> None:
         match event:
             case Planned():
                 if plan_stream is self.out or not self.quiet:
@@ -117,7 +149,7 @@ class Screen:
             case Finished():
                 if not self.quiet:
                     self._write(self.err, finished_line(event))
-                self._write_path(event.output)
+                self._write_result(event)
             case Measured():
                 if not self.quiet:
                     self._write(self.err, f"{event.table}\n{measured_line(event)}")
@@ -128,7 +160,7 @@ class Screen:
             case Drawn():
                 if not self.quiet:
                     self._write(self.err, f"to look at: {event.what}")
-                self._write_path(event.output)
+                self._write_result(event)
             case Trained():
                 if not self.quiet:
                     self._write(self.err, trained_line(event))
@@ -156,6 +188,14 @@ class Screen:
                 self._write_lines(priced_lines(event))
             case Probed():
                 self._write_lines(probed_lines(event))
+            case Failed():
+                self._write(self.err, visible(failed_line(event)))
+            case Began():
+                if not self.quiet:
+                    self._write(self.err, visible(began_line(event, item)))
+            case Batched():
+                if not self.quiet:
+                    self._write(self.err, "\n".join(map(visible, batched_lines(event))))
             case Verified():
                 if plan_stream is self.out:
                     self._write_lines(verified_lines(event))
@@ -164,6 +204,12 @@ class Screen:
 
     def _write_lines(self, lines: Iterable[str]) -> None:
         self._write(self.out, "\n".join(visible(line) for line in lines))
+
+    def _write_result(self, event: Finished | Drawn) -> None:
+        if event.address:
+            self._write(self.out, visible(event.address))
+        else:
+            self._write_path(event.output)
 
     def _write_path(self, path: Path) -> None:
         if path == Path("-"):
@@ -188,18 +234,19 @@ def visible(text: str) -> str:
     )
 
 
-def as_json(event: Event) -> str:
+def as_json(event: Event | OfItem) -> str:
     """One line: the event's name under ``event``, then its fields.
 
-    Fractions are strings ``"n/d"`` of seconds, paths are strings.
+    Fractions are strings ``"n/d"`` of seconds, paths are strings. ``item`` is there in a batch.
     """
+    if isinstance(event, OfItem):
+        return json.dumps({**_fields(event.event), "item": event.item})
+    return json.dumps(_fields(event))
+
+
+def _fields(event: Event) -> dict[str, Any]:
     fields = {field.name: _plain(getattr(event, field.name)) for field in dataclasses.fields(event)}
-    return json.dumps({"event": type(event).__name__.lower(), **fields})
-
-
-def _error_fields(error: MardiniError) -> dict[str, str]:
-    told = {"found": error.found, "needed": error.needed, "do": error.do}
-    return {"event": "failed", "code": error.code, **told}
+    return {"event": type(event).__name__.lower(), "schema": SCHEMA, **fields}
 
 
 def _plain(value: Any) -> Any:
@@ -212,107 +259,6 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def plan_line(plan: Planned) -> str:
-    """What will be done, for eyes."""
-    shots = f", {plan.cuts} cut{'' if plan.cuts == 1 else 's'}" if plan.cuts else ""
-    shots += f", {plan.held} repeated" if plan.held else ""
-    return (
-        f"{plan.task}: {plan.source.name}, {plan.width}x{plan.height}, "
-        f"{plan.given} given + {plan.made} made = {plan.given + plan.made} frames{shots} "
-        f"in {plan.windows} window{'' if plan.windows == 1 else 's'}; "
-        f"{plan.weights} on {plan.device}, steps {plan.steps}, seed {plan.seed}; to {plan.output}"
-    )
-
-
-def resumed_line(resumed: Resumed) -> str:
-    """What earlier work left, for eyes."""
-    other = f"; they were made with another {', '.join(resumed.other)}" if resumed.other else ""
-    return (
-        f"goes on from earlier work: {resumed.kept} of {resumed.made} made frames are there{other}"
-    )
-
-
-def finished_line(result: Finished) -> str:
-    """What was done, for eyes."""
-    return (
-        f"made {result.made} of {result.frames} frames, {float(result.duration):.2f} s of video, "
-        f"{result.size / 1024:.0f} KiB, in {result.elapsed:.1f} s"
-    )
-
-
-def joined_line(join: Joined) -> str:
-    """How a border between windows came out, for eyes."""
-    return (
-        f"join at {float(join.time):.2f} s: step {join.step:.4f} (usual up to {join.usual:.4f}),"
-        f" colour {join.colour:.4f}, sharpness {join.sharpness:.2f}"
-    )
-
-
-def measured_line(result: Measured) -> str:
-    """What was measured, for eyes."""
-    return f"measured {result.windows} windows of {result.clips} clips in {result.elapsed:.1f} s"
-
-
-def trained_line(result: Trained) -> str:
-    """What was trained, for eyes."""
-    return f"trained {result.steps} steps in {result.elapsed:.1f} s"
-
-
-def paused_line(result: Paused) -> str:
-    """Where a run stands that was asked to end."""
-    return (
-        f"asked to end: saved step {result.step} of stage {result.stage} after "
-        f"{result.elapsed:.1f} s; the same command goes on from there"
-    )
-
-
-def cached_line(result: Cached) -> str:
-    """What was kept for a stage."""
-    return (
-        f"kept {result.steps} batches for stage {result.stage}, {_mib(result.size)}, "
-        f"in {result.elapsed:.1f} s"
-    )
-
-
-def fetched_line(result: Fetched) -> str:
-    """What was fetched, for eyes."""
-    return (
-        f"{result.name} at {result.revision[:12]}: {result.files} files, {_mib(result.size)}, "
-        f"every byte checked, in {result.elapsed:.1f} s"
-    )
-
-
-def result_line(result: Located | Intact | Removed | Pushed | Examined) -> str:
-    """What a command was asked for, one line."""
-    match result:
-        case Located(path=None):
-            return f"{result.name}  on the Hub, not here: mardini weights download {result.name}"
-        case Located():
-            at = f"  {result.revision[:12]}" if result.revision else ""
-            size = _mib(result.size)
-            return f"{result.name}  {result.kind}  {result.preset}  {size}{at}  {result.path}"
-        case Intact(size=0):
-            told = "no digests to compare with (format 1)"
-            return f"{result.name}  whole: {result.tensors} tensors fit, {told}  {result.path}"
-        case Intact():
-            compared = f"{_mib(result.size)} compared"
-            return f"{result.name}  whole: {result.tensors} tensors fit, {compared}  {result.path}"
-        case Removed():
-            return f"{result.name}  removed, {_mib(result.size)} free again"
-        case Pushed():
-            door = "private" if result.private else "public"
-            verb = "would send" if result.dry_run else f"{result.revision}: sent"
-            names = ", ".join(result.files)
-            return f"{result.address}  {door}  {verb} {names} ({_mib(result.size)})"
-        case Examined():
-            do = f"; {result.do}" if result.do else ""
-            return f"{result.state:<8} {result.name:<10} {result.found}{do}"
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
-
-
 def _draws(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") not in {"dumb", "unknown"}
 
@@ -320,10 +266,10 @@ def _draws(stream: TextIO) -> bool:
 class _Bar:
     """Progress that nobody sees."""
 
-    def draw(self, progress: Progress) -> None:
-        """Show how far the work is."""
+    def draw(self, progress: Progress, item: int = 0) -> None:
+        """Show how far the work is; of an item, where there are several."""
 
-    def pause(self) -> None:
+    def pause(self, item: int = 0) -> None:
         """Make room for a line of text; the next ``draw`` goes on."""
 
 
@@ -331,19 +277,14 @@ class _LineBar(_Bar):
     """Progress as a few plain lines, for logs."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream, self._told = stream, 0
+        self._stream, self._told = stream, dict[int, int]()
 
-    def draw(self, progress: Progress) -> None:
+    def draw(self, progress: Progress, item: int = 0) -> None:
         tenth = progress.done * LINES_A_JOB // max(progress.total, 1)
-        if tenth == self._told:
+        if tenth == self._told.get(item, 0):
             return
-        self._told = tenth
-        fresh = max(progress.done - progress.restored, 1)
-        left = progress.elapsed * (progress.total - progress.done) / fresh
-        self._stream.write(
-            f"{progress.done} of {progress.total} {progress.unit}, "
-            f"{progress.elapsed:.0f} s, about {left:.0f} s left\n"
-        )
+        self._told[item] = tenth
+        self._stream.write(f"{progress_line(progress, item)}\n")
         self._stream.flush()
 
 
@@ -363,22 +304,26 @@ class _RichBar(_Bar):
             console=Console(file=stream),
             transient=True,  # the line that says what was done stays, the bar goes
         )
-        self._task = self._progress.add_task("frames", total=None)
+        self._bars: dict[int, TaskID] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self.pause()
+        self._progress.stop()
 
-    def draw(self, progress: Progress) -> None:
+    def draw(self, progress: Progress, item: int = 0) -> None:
+        if item not in self._bars:
+            self._bars[item] = self._progress.add_task("frames", total=None)
         self._progress.start()  # does nothing while it runs
         self._progress.update(
-            self._task,
+            self._bars[item],
             completed=progress.done,
             total=progress.total,
-            description=progress.unit,
+            description=f"{progress.unit} of item {item}" if item else progress.unit,
         )
 
-    def pause(self) -> None:
+    def pause(self, item: int = 0) -> None:
         self._progress.stop()
+        if item in self._bars:
+            self._progress.remove_task(self._bars.pop(item))

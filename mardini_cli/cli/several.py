@@ -1,41 +1,101 @@
-"""Several inputs, one after the other.
+"""Several inputs of one command: what was named becomes items, and all are followed to the end.
 
 Room: cli.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import typer
 
 from mardini_cli import api
 from mardini_cli.cli.screen import Screen
-from mardini_cli.errors import ExitCode, MardiniError, StoppedError, UsageError
-from mardini_cli.events import Event
+from mardini_cli.errors import ExitCode, UsageError
+from mardini_cli.events import Batched, Event, OfItem, Warned
 
-Request = TypeVar("Request", bound=api.MakeRequest)
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Several:
+    """What was said of many inputs. One field a flag."""
+
+    recursive: bool = False
+    from_file: str | None = None
+    output_dir: str | None = None
+    workers: int | None = 1
+    fail_fast: bool = False
+    shard: str | None = None
+
+    @property
+    def settings(self) -> api.BatchSettings:
+        """The part that says how they are carried out."""
+        return api.BatchSettings(workers=self.workers, fail_fast=self.fail_fast, shard=self.shard)
+
+
+def first_of(words: Sequence[str] | None) -> Path:
+    """The input that a request is checked with before all are found."""
+    return Path(words[0]) if words else Path()
 
 
 def follow_all(
-    command: Callable[[Request], Iterator[Event]], requests: Sequence[Request], screen: Screen
+    words: Sequence[str], request: api.MakeRequest, several: Several, screen: Screen
 ) -> None:
-    """One input after the other; of several, a failure is told and does not stop the rest."""
-    if len(requests) == 1:
-        screen.follow(command(requests[0]), dry_run=requests[0].dry_run)
+    """Find the inputs and work on them; of several, a failure is told and does not stop the rest.
+
+    Args:
+        words: files, patterns and folders, as they were typed.
+        request: for each input, but for the input itself.
+        several: what was said of many.
+        screen: shows it.
+    """
+    task = api.task_of(request)
+    names = list(words)
+    if several.from_file is not None:
+        names += api.listed(several.from_file)
+    if not names:
+        raise UsageError("no input", needed="a file, a pattern or a folder", do="name one")
+    found = api.gathered(
+        names,
+        api.PICTURES if task == "animate" else api.FILMS,
+        recursive=several.recursive,
+        sequences=task == "interpolate",
+    )
+    if found.left_out:
+        screen.follow(iter([_left_out(found.left_out)]))
+    items = [
+        api.item_of(number, request, one, several.output_dir)
+        for number, one in enumerate(found.inputs, start=1)
+    ]
+    if len(items) == 1 and several.shard is None:
+        screen.follow(api.errand(items[0]), dry_run=request.dry_run)
         return
-    _check_folder(requests[0].output)
-    failed = 0
-    for request in requests:
-        try:
-            screen.follow(command(request), dry_run=request.dry_run)
-        except (UsageError, StoppedError):
-            raise  # wrong words are wrong for every input, and the end is the end of all
-        except MardiniError as error:
-            screen.fail(error)
-            failed += 1
-    if failed:
+    _check_folder(request.output)
+    follow_batch(items, several.settings, screen, dry_run=request.dry_run)
+
+
+def follow_batch(
+    items: Sequence[api.Item], settings: api.BatchSettings, screen: Screen, *, dry_run: bool
+) -> None:
+    """Follow a batch to its end; one failure makes the exit code 1."""
+    failed = [0]
+
+    def noted() -> Iterator[Event | OfItem]:
+        for event in api.batch(items, settings):
+            if isinstance(event, Batched):
+                failed[0] = event.failed
+            yield event
+
+    screen.follow(noted(), dry_run=dry_run)
+    if failed[0]:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _left_out(paths: Sequence[Path]) -> Warned:
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return Warned(
+        code="left-out",
+        message=f"left out {paths[0]}{more}: made from others there; name a file to take it",
+    )
 
 
 def _check_folder(output: Path | None) -> None:
@@ -43,5 +103,5 @@ def _check_folder(output: Path | None) -> None:
         raise UsageError(
             f"one output, {output}, for several clips",
             needed="a folder that is there",
-            do="make it first, or leave --output out",
+            do="make it first, or use --output-dir",
         )

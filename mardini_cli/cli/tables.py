@@ -6,7 +6,7 @@ Room: cli. Text alone; ``screen`` writes it, and makes control signs visible.
 from collections.abc import Iterator
 from fractions import Fraction
 
-from mardini_cli.events import Priced, Probed, Verified
+from mardini_cli.events import Batched, Outcome, Priced, Probed, Verified
 
 
 def probed_lines(clip: Probed) -> Iterator[str]:
@@ -100,3 +100,20 @@ def priced_lines(run: Priced) -> Iterator[str]:
         yield f"{least}; give this again once the run has a log, for the hours to expect"
     else:
         yield f"{least}; {run.expected_hours:,.2f} hours to expect, at the pace of the run's log"
+
+
+def batched_lines(batch: Batched) -> Iterator[str]:
+    """How every item of a batch came out, a line each; then their count."""
+    sources = [str(outcome.source) for outcome in batch.outcomes]
+    width = max(map(len, sources), default=0)
+    for outcome, source in zip(batch.outcomes, sources, strict=True):
+        spent = f"{outcome.elapsed:7.1f} s" if outcome.elapsed else " " * 9
+        line = f"{outcome.item:4}  {outcome.state:<7}  {spent}  {source:{width}}  {_end(outcome)}"
+        yield line.rstrip()
+    counts = ("done", "failed", "skipped", "stopped")
+    told = ", ".join(f"{getattr(batch, name)} {name}" for name in counts if getattr(batch, name))
+    yield f"{batch.items} items in {batch.elapsed:.1f} s: {told or 'none'}"
+
+
+def _end(outcome: Outcome) -> str:
+    return f"{outcome.code}: {outcome.message}" if outcome.code else ", ".join(outcome.outputs)

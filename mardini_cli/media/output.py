@@ -57,6 +57,31 @@ def check_output(output: Path, source: Path, overwrite: bool) -> None:
         pass
 
 
+def check_room(output: Path) -> None:
+    """Refuse a result whose folder is still to be made, and cannot be. Leaves nothing behind.
+
+    Raises:
+        EncoderError: a file ending that holds no film here.
+        UnwritableError: nothing can be written in the nearest folder above it.
+    """
+    kind_of(output)
+    place = next(folder for folder in output.absolute().parents if folder.exists())
+    if not place.is_dir():
+        raise UnwritableError(f"{place} is no folder", needed="a folder", do="choose another one")
+    with translated(output, Doing.WRITING), tempfile.TemporaryFile(dir=place):
+        pass
+
+
+def make_room(output: Path) -> None:
+    """Make the folder of a result where there is none.
+
+    Raises:
+        UnwritableError: it cannot be made.
+    """
+    with translated(output, Doing.WRITING):
+        output.absolute().parent.mkdir(parents=True, exist_ok=True)
+
+
 def _check_folder(output: Path, overwrite: bool) -> None:
     folder = output.absolute().parent
     if folder.is_dir() and not overwrite:

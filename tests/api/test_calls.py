@@ -1,5 +1,6 @@
 """The tasks as functions: names and defaults of the flags, and the same files."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,6 +18,7 @@ from mardini_cli import MarDini
 from mardini_cli.api import calls
 from mardini_cli.cli import animate, extend, fill, interpolate
 from mardini_cli.cli.app import app
+from mardini_cli.cli.several import Several
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import ShapeError, UsageError
 from mardini_cli.events import Event, Planned
@@ -38,13 +40,14 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
         (interpolate.interpolate, calls.Interpolating, {"clips"}),
         (animate.animate, calls.Animating, {"images", "variations"}),
         (extend.extend, calls.Extending, {"clips"}),
-        (fill.fill, calls.Filling, {"clip"}),
+        (fill.fill, calls.Filling, {"clips"}),
     ],
 )
 def test_functions_take_the_flags_of_their_command(
     command: Callable[..., None], flags: Any, others: set[str]
 ) -> None:
-    wanted = set(inspect.signature(command).parameters) - SCREEN - others
+    several = {field.name for field in dataclasses.fields(Several)} - {"output_dir"}
+    wanted = set(inspect.signature(command).parameters) - SCREEN - others - several
 
     assert set(get_type_hints(flags)) == wanted
 

@@ -151,7 +151,7 @@ def test_several_clips_do_not_fit_one_file(run: Run, folder: Path) -> None:
         2,
         "",
         "mardini: one output, out.mkv, for several clips; needs a folder that is there; "
-        "make it first, or leave --output out\n",
+        "make it first, or use --output-dir\n",
     )
 
 
@@ -164,7 +164,7 @@ def test_wrong_words_end_the_work_at_the_first_of_several_clips(run: Run, folder
     for name in ("a.mkv", "b.mkv"):
         write_clip(folder / name, even_times(3))
 
-    shown = run("a.mkv", "b.mkv", "--codec", "mpeg9")
+    shown = run("a.mkv", "b.mkv", "--codec", "mpeg9", "--quiet")
 
     assert shown == Shown(
         2,
@@ -223,6 +223,7 @@ def test_an_error_is_the_last_line_of_json(run: Run) -> None:
     line = "gone.mp4: No such file or directory"
     assert json.loads(shown.out) == {
         "event": "failed",
+        "schema": 1,
         "code": "missing-file",
         "found": line,
         "needed": "a file that can be read",

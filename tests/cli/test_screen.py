@@ -180,6 +180,7 @@ def test_json_puts_one_object_a_line_on_standard_output_and_nothing_elsewhere() 
 def test_an_event_in_json_reads_whole() -> None:
     assert json.loads(as_json(PLANNED)) == {
         "event": "planned",
+        "schema": 1,
         "source": "walk.mp4",
         "output": "out/walk.x4.mp4",
         "task": "interpolate",
@@ -207,7 +208,7 @@ SCHEMAS = {
     "resumed": "event folder kept made other",
     "skipped": "event output",
     "warned": "code event message",
-    "finished": "duration elapsed event frames made output size",
+    "finished": "address duration elapsed event frames made output size",
     "measured": "clips elapsed event output table windows",
     "trained": "elapsed event output steps",
     "paused": "elapsed event output stage step",
@@ -219,7 +220,10 @@ SCHEMAS = {
     "removed": "event name path size",
     "pushed": "address dry_run event files name private revision size",
     "examined": "do event found name state",
-    "drawn": "event output what",
+    "drawn": "address event output what",
+    "failed": "code do event found needed",
+    "began": "attempt event items source task",
+    "batched": "done elapsed event failed items outcomes skipped stopped",
     "joined": "colour event sharpness step time usual",
     "verified": "checks elapsed event frames output passed psnr source",
     "probed": "aspect bits chapters clock codec container cuts duration end even event frames "
@@ -240,7 +244,7 @@ def test_every_kind_of_event_has_a_schema() -> None:
 def test_a_line_of_json_has_the_keys_of_its_schema_and_plain_values(event: Event) -> None:
     told = json.loads(as_json(event))
 
-    assert sorted(told) == SCHEMAS[told["event"]].split()
+    assert sorted(told) == sorted([*SCHEMAS[told["event"]].split(), "schema"])
     assert all(isinstance(value, str | int | float) for value in told.values())
 
 
@@ -283,7 +287,7 @@ def test_checks_in_json_are_objects_of_a_list() -> None:
         "needed": "0.02 ms",
     }
     assert told["psnr"] == [41.5, None, 48.0]
-    assert sorted(told) == SCHEMAS["verified"].split()
+    assert sorted(told) == sorted([*SCHEMAS["verified"].split(), "schema"])
 
 
 PROBED = Probed(
@@ -340,7 +344,7 @@ def test_what_a_clip_holds_is_told_in_lines() -> None:
         "chapters  2",
         "notice    2 frames decode with errors",
     ]
-    assert sorted(json.loads(as_json(PROBED))) == SCHEMAS["probed"].split()
+    assert sorted(json.loads(as_json(PROBED))) == sorted([*SCHEMAS["probed"].split(), "schema"])
 
 
 def test_a_failure_in_json_tells_its_code_and_its_three_parts() -> None:
@@ -350,6 +354,7 @@ def test_a_failure_in_json_tells_its_code_and_its_three_parts() -> None:
 
     assert json.loads(text(seen.out)) == {
         "event": "failed",
+        "schema": 1,
         "code": "too-few-frames",
         "found": "still.mp4 holds 1 frame",
         "needed": "2",

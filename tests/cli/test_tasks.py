@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from mardini_cli import api
 from mardini_cli.cli import animate, extend, fill, interpolate
 from mardini_cli.cli.app import app
-from mardini_cli.cli.options import rational, windows_at_once
+from mardini_cli.cli.options import auto_or_number, rational
+from mardini_cli.cli.several import Several
 from mardini_cli.errors import UsageError
 from tests.pipeline.clips import even_times, nano_weights, picture, write_clip
 
@@ -40,7 +41,7 @@ def ran(*words: object) -> list[Any]:
         (interpolate.interpolate, [interpolate.DEFAULTS, interpolate.KEYFRAMES], {"clips"}),
         (animate.animate, [animate.DEFAULTS], {"images"}),
         (extend.extend, [extend.DEFAULTS], {"clips"}),
-        (fill.fill, [fill.DEFAULTS], {"clip"}),
+        (fill.fill, [fill.DEFAULTS], {"clips"}),
     ],
 )
 def test_flags_have_the_names_and_defaults_of_the_api(
@@ -49,6 +50,7 @@ def test_flags_have_the_names_and_defaults_of_the_api(
     """A flag bears its field's name; the sampler's fields are flags of their own."""
     flags = {n: p.default for n, p in inspect.signature(command).parameters.items()}
     wanted = {f.name: getattr(r, f.name) for r in requests for f in fields(r)}
+    wanted |= {f.name: getattr(Several(), f.name) for f in fields(Several)}
     sampler = wanted.pop("sampler")
     wanted |= {name: getattr(sampler, name) for name in ("steps", "guidance", "seed")}
     for name in ("clip", "image", "images", "at", *inputs, *ANSWERS):
@@ -111,13 +113,13 @@ def test_help_teaches_with_an_example(command: str) -> None:
 
 def test_numbers_are_read_as_people_write_them() -> None:
     assert rational("24000/1001") == Fraction(24000, 1001)
-    assert windows_at_once("auto") is None
-    assert windows_at_once("4") == 4
+    assert auto_or_number("auto") is None
+    assert auto_or_number("4") == 4
     for wrong in ("x", "1/0", ""):
         with pytest.raises(UsageError):
             rational(wrong)
     with pytest.raises(UsageError):
-        windows_at_once("many")
+        auto_or_number("many")
 
 
 @pytest.mark.parametrize("words", [["--frame", "a.png"], ["--frame", "x=a.png"], []])

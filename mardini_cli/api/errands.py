@@ -1,0 +1,99 @@
+"""One item of a batch, from wherever its input lies to wherever its result goes.
+
+Room: api. The one door to fsspec, which opens addresses (``s3://``, ``gs://``, ``file://``...).
+Light to import.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from mardini_cli.api.making import MakeRequest
+from mardini_cli.api.settings import TASKS, run
+from mardini_cli.errors import MissingFileError, UnwritableError
+from mardini_cli.events import Drawn, Event, Finished
+
+if TYPE_CHECKING:
+    from mardini_cli.api.batch import Item
+
+
+def errand(item: Item) -> Iterator[Event]:
+    """Fetch, work and send. What is sent leaves nothing on this machine.
+
+    Yields:
+        As the task; results that are sent are told once they are, with their address.
+
+    Raises:
+        MardiniError: anything that the user can act on.
+    """
+    if not item.inputs and item.send_to is None:
+        yield from run(item.request)
+        return
+    with tempfile.TemporaryDirectory(prefix="mardini-") as folder:
+        request = _fetched(item, Path(folder, "in")) if item.inputs else item.request
+        if item.send_to is None:
+            yield from run(request)
+            return
+        results: list[Finished | Drawn] = []
+        for event in run(replace(request, output_dir=Path(folder, "out"))):
+            if isinstance(event, Finished | Drawn):
+                results.append(event)  # a sheet is drawn from the film, which must be here then
+            else:
+                yield event
+        for result in results:
+            yield replace(result, address=_sent(result.output, item.send_to))
+
+
+@contextmanager
+def _translated(address: str) -> Iterator[Any]:
+    """Opening an address fails in a hundred ways; each is one line."""
+    import fsspec
+
+    try:
+        yield fsspec
+    except (ImportError, ValueError) as error:  # an unknown protocol, or its package is not here
+        raise MissingFileError(
+            f"{address}: {error}", needed="an address that fsspec opens", do="install its package"
+        ) from error
+
+
+def _fetched(item: Item, folder: Path) -> MakeRequest:
+    """The request with local copies in the places of its inputs."""
+    folder.mkdir()
+    field = TASKS[item.task].source
+    copies = []
+    for number, address in enumerate(item.inputs):
+        path = folder / str(number) / PurePosixPath(address).name
+        path.parent.mkdir()
+        with _translated(address) as fsspec:
+            try:
+                files, where = fsspec.core.url_to_fs(address)
+                files.get_file(where, str(path))
+            except OSError as error:
+                raise MissingFileError(
+                    f"{address}: {error}", needed="a file that can be read", do="check the address"
+                ) from error
+        copies.append(path)
+    source: dict[str, Any] = {field: tuple(copies) if field == "images" else copies[0]}
+    return replace(item.request, **source)
+
+
+def _sent(path: Path, folder: str) -> str:
+    """Put a result under its address: beside its name first, so that it appears whole."""
+    address = f"{folder.rstrip('/')}/{path.name}"
+    with _translated(address) as fsspec:
+        try:
+            files, where = fsspec.core.url_to_fs(address)
+            files.makedirs(where.rpartition("/")[0], exist_ok=True)
+            files.put_file(str(path), f"{where}.part")
+            files.mv(f"{where}.part", where)
+        except OSError as error:
+            raise UnwritableError(
+                f"{address}: {error}", needed="a place that can be written", do="check the address"
+            ) from error
+    return address
