@@ -3,6 +3,8 @@
 Room: cli. Words to a config, events to the screen.
 """
 
+from collections.abc import Mapping
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,15 +14,15 @@ from typer.core import TyperGroup
 from mardini_cli import api
 from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
+from mardini_cli.errors import UsageError
 from mardini_cli.training.stages import Resume
 
-ConfigArg = Annotated[
-    Path,
-    typer.Argument(
-        metavar="CONFIG|FOLDER",
-        help="Settings of the run, a TOML file; or a folder of clips, for the usual settings.",
-    ),
-]
+CONFIG = typer.Argument(
+    metavar="CONFIG|FOLDER",
+    help="Settings of the run, a TOML file; or a folder of clips, for the usual settings.",
+)
+ConfigArg = Annotated[Path, CONFIG]
+ConfigOrDataArg = Annotated[Path | None, CONFIG]
 ChangesArg = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change, such as data=clips seed=1."),
@@ -29,7 +31,25 @@ ChangesArg = Annotated[
 
 StagesOpt = Annotated[
     str | None,
-    typer.Option("--stages", metavar="NAME", help="A recipe's stages: tiny, guided, vae or paper."),
+    typer.Option(
+        "--stages", metavar="NAME", help="A recipe's stages: tiny, guided, vae, paper or tune."
+    ),
+]
+InitOpt = Annotated[
+    str | None,
+    typer.Option("--init", metavar="WEIGHTS", help="Start from these, as --model takes them."),
+]
+DataOpt = Annotated[
+    list[Path] | None,
+    typer.Option("--data", metavar="FOLDER", help="Clips to train on; may be given again."),
+]
+MinutesOpt = Annotated[
+    float | None,
+    typer.Option("--minutes", help="Time for all stages together, in place of steps."),
+]
+LoraOpt = Annotated[
+    int | None,
+    typer.Option("--lora", metavar="RANK", help="Move corrections of this rank, not the weights."),
 ]
 ResumeOpt = Annotated[
     Resume,
@@ -67,8 +87,12 @@ train = typer.Typer(
 
 @train.command(hidden=True)
 def run(
-    config: ConfigArg,
+    config: ConfigOrDataArg = None,
     changes: ChangesArg = None,
+    init: InitOpt = None,
+    data: DataOpt = None,
+    minutes: MinutesOpt = None,
+    lora: LoraOpt = None,
     stages: StagesOpt = None,
     resume: ResumeOpt = "auto",
     print_config: PrintConfigOpt = False,
@@ -85,9 +109,15 @@ def run(
     standard output: mardini interpolate takes it as --model. Several GPUs:
     torchrun --nproc-per-node 2 -m mardini_cli train CONFIG.
 
+    With --init and --data, and no CONFIG, weights that are good already are fitted to clips of your
+    own (recipe tune). mardini train export RUN makes weights to share from any run.
+
     Example: mardini train examples/train.toml data=my_clips out=runs/mine
+
+    Example: mardini train --init mardini-tiny --data my_clips --minutes 20
     """
-    words = [*(changes or []), *([f"stages={stages}"] if stages else [])]
+    said = {"init": init, "data": data, "minutes": minutes, "lora": lora, "stages": stages}
+    config, words = _settings(config, changes or [], said)
     screen = Screen.here(json=json, quiet=quiet)
     if print_config:
         typer.echo(api.train_settings(config, words))
@@ -125,3 +155,28 @@ def cache(
     Screen.here(json=json, quiet=quiet).follow(
         api.train_cache(config, words, stage, steps, overwrite=overwrite)
     )
+
+
+def _settings(
+    config: Path | None, changes: list[str], said: Mapping[str, object]
+) -> tuple[Path, list[str]]:
+    """What is trained by, and ``KEY=VALUE`` words; flags are such words too.
+
+    Raises:
+        UsageError: neither a config nor a folder.
+    """
+    folders = said["data"]
+    if config is not None and folders and "=" in str(config) and not config.exists():
+        config, changes = None, [str(config), *changes]  # --data stands for it
+    if config is None:
+        if not isinstance(folders, list) or not folders:
+            raise UsageError(
+                "nothing to train on", needed="a TOML file, or a folder of clips", do="add --data"
+            )
+        config = folders[0]
+    return config, [*changes, *(f"{key}={_word(value)}" for key, value in said.items() if value)]
+
+
+def _word(value: object) -> str:
+    """A value as TOML, where it would not be read as one by itself."""
+    return dumps([str(one) for one in value]) if isinstance(value, list) else str(value)

@@ -26,7 +26,7 @@ from mardini_cli.training.blocks import run_as
 from mardini_cli.training.movers import Movers
 from mardini_cli.training.objectives import KINDS, measure_latents
 from mardini_cli.training.pace import Pace
-from mardini_cli.training.stages import Resume, StageConfig, TrainConfig, stranded
+from mardini_cli.training.stages import FINISHED, Resume, StageConfig, TrainConfig, stranded
 from mardini_cli.training.starting import (
     check_resume,
     check_stage,
@@ -41,8 +41,6 @@ from mardini_cli.training.stopping import Stop, listening
 from mardini_cli.training.supply import Look, Source, Supply
 from mardini_cli.training.watching import Watch
 
-WEIGHTS = "weights"
-"""Folder of the finished weights, in the folder of the run."""
 _TELL = 50  # steps between lines of the log
 _SETTLE = 16  # batches that the latents' statistics are measured on
 _AGREE = 10  # steps between questions whether any process was asked to end
@@ -125,10 +123,10 @@ class Run:
                     return
         if self.crew.rank == 0:
             facts = {"stages": [stage.name for stage in self.config.stages]}
-            weights.save(self.model, self.folder / WEIGHTS, facts=facts)
+            weights.save(self.model, self.folder / FINISHED, facts=facts)
         self.watch.finish(self.model, (len(self.supply.clips), len(self.supply.photos)))
         yield Trained(
-            output=self.folder / WEIGHTS,
+            output=self.folder / FINISHED,
             steps=self.steps,
             elapsed=self._elapsed(),
         )
@@ -184,6 +182,8 @@ class Run:
         self.watch.aim(self.supply.held(stage), stage, self.device)
         clock = Clock(stage, place.seconds)
         batches = train.run(place.step, self.config.workers, self.device)
+        if self.config.init and not place.step:  # what the weights could do before
+            self._figures(stepper, held, (0, 0.0), last=True)
         for step, batch in enumerate(batches, place.step):
             behind = clock.behind(step)
             behind = self.crew.agree(behind, self.device) if stage.minutes else behind
@@ -194,9 +194,7 @@ class Run:
             stop, save = self._asked(done) and not last, done % self.config.save == 0
             if done % _TELL == 0 or save or last or stop:
                 yield from self._look(stepper, (done, max(behind, float(last))), clock.seconds)
-            if self.crew.rank == 0 and (done % stage.validate == 0 or last):
-                self._validate(stepper, held, (done, behind))
-            self.watch.look(stepper, done, last=last)
+            self._figures(stepper, held, (done, behind), last=last)
             if last:
                 break
             if save or stop:
@@ -208,6 +206,7 @@ class Run:
                 )
                 return
         stepper.movers.average.swap()
+        objective.merge()
         objective.settle(self._some(train))
         self.watch.end(stepper, done, clock.seconds)
         ended = replace(place, stage=place.stage + 1, step=0, seconds=0.0)
@@ -260,6 +259,14 @@ class Run:
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self.started
+
+    def _figures(
+        self, stepper: Stepper, held: list[Look], at: tuple[int, float], *, last: bool
+    ) -> None:
+        """Measure held-out windows where it is time to."""
+        if self.crew.rank == 0 and (at[0] % stepper.stage.validate == 0 or last):
+            self._validate(stepper, held, at)
+        self.watch.look(stepper, at[0], last=last)
 
     @torch.no_grad()
     def _validate(self, stepper: Stepper, held: list[Look], at: tuple[int, float]) -> None:

@@ -22,6 +22,7 @@ from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.planner import PlannerHead
 from mardini_cli.model.warping import slots, take, warp
 from mardini_cli.training import losses
+from mardini_cli.training.adapters import Adapters
 from mardini_cli.training.batches import Batch
 from mardini_cli.training.crew import Chance, Crew
 from mardini_cli.training.seen import Seen, look, see
@@ -68,8 +69,12 @@ class Objective(nn.Module, ABC):
         self.rival: nn.Module | None = None
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-        for module in self.moving():
-            module.requires_grad_(True)
+        self.adapters: Adapters | None = None
+        if stage.lora:
+            self.adapters = Adapters(self.moving(), stage.lora)
+        else:
+            for module in self.moving():
+                module.requires_grad_(True)
 
     @abstractmethod
     def moving(self) -> Iterable[nn.Module]:
@@ -82,6 +87,11 @@ class Objective(nn.Module, ABC):
     def score(self, batch: Batch | Seen) -> dict[str, Tensor]:
         """Figures on held-out windows; changes nothing."""
         return {"loss": self.ask(Step(batch, _steady(batch))).total}
+
+    def merge(self) -> None:
+        """Work low-rank corrections into the weights, where they were what moved."""
+        if self.adapters is not None:
+            self.adapters.merge()
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Measure what later stages rest on, once the weights of this one stand."""

@@ -11,11 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mardini_cli.config import from_mapping, preset
+from mardini_cli.config import ModelConfig, from_mapping, preset
 from mardini_cli.errors import ConfigError, MissingFileError
 from mardini_cli.tables import parse_toml, read_toml
-from mardini_cli.training.recipes import recipe, shortened, tiny_stages
-from mardini_cli.training.stages import INTERPOLATION, PHOTOS, StageConfig, TrainConfig
+from mardini_cli.training.recipes import recipe, shortened, timed, tiny_stages
+from mardini_cli.training.stages import (
+    ALL_STAGES,
+    FINISHED,
+    INTERPOLATION,
+    PHOTOS,
+    StageConfig,
+    TrainConfig,
+)
+from mardini_cli.weights import find, read_card
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -35,10 +43,16 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> TrainConfig:
     values = _of_folder(path) if path.is_dir() else _of_file(path)
     for change in changes:
         values |= _changed(change)
-    stages = values.pop("stages", "tiny")
+    stages = values.pop("stages", "tune" if path.is_dir() and values.get("init") else "tiny")
     config = _built(TrainConfig, values, str(path))
     found = _stages(stages, config, str(path))
-    return replace(config, stages=shortened(found, config.steps) if config.steps else found)
+    if config.steps:
+        found = shortened(found, config.steps)
+    if config.minutes:
+        found = timed(found, config.minutes)
+    if config.lora:
+        found = tuple(replace(stage, lora=config.lora) for stage in found)
+    return replace(config, stages=found)
 
 
 def _of_file(path: Path) -> dict[str, Any]:
@@ -61,7 +75,8 @@ def _of_folder(folder: Path) -> dict[str, Any]:
 def _stages(stages: object, config: TrainConfig, where: str) -> tuple[StageConfig, ...]:
     """The stages that tables list, or those of a recipe by its name."""
     if isinstance(stages, str):
-        return recipe(stages, preset(config.preset))
+        slow = stages == "tune" and not _has_gpu(config.device)
+        return recipe("tune-cpu" if slow else stages, _sizes(config))
     if not isinstance(stages, list) or not all(isinstance(table, dict) for table in stages):
         raise ConfigError(
             f"{where}: stages is no list of tables",
@@ -69,6 +84,20 @@ def _stages(stages: object, config: TrainConfig, where: str) -> tuple[StageConfi
             do="write them so",
         )
     return tuple(map(_stage, stages)) or tiny_stages()
+
+
+def _sizes(config: TrainConfig) -> ModelConfig:
+    """Sizes of the model that will be trained, read from the weights that it starts from."""
+    if not config.init:
+        return preset(config.preset)
+    of_run = Path(config.init) / FINISHED
+    return read_card(of_run if of_run.is_dir() else find(config.init)).config
+
+
+def _has_gpu(device: str) -> bool:
+    from mardini_cli.device import choose_device  # late: it brings torch
+
+    return choose_device(device).type == "cuda"
 
 
 def _stage(table: Mapping[str, Any]) -> StageConfig:
@@ -171,11 +200,11 @@ def to_toml(config: TrainConfig) -> str:
 def _told(config: "DataclassInstance") -> list[tuple[str, Any]]:
     """Keys and values; TOML has no word for nothing, so what is left to the program is left out.
 
-    Steps of all stages together are left out as well: the stages have them by now.
+    What is said of all stages together is left out as well: the stages have it by now.
     """
     pairs = [(each.name, getattr(config, each.name)) for each in dataclasses.fields(config)]
     if isinstance(config, TrainConfig):
-        pairs = [(key, value) for key, value in pairs if key != "steps"]
+        pairs = [(key, value) for key, value in pairs if key not in ALL_STAGES]
     return [(key, value) for key, value in pairs if value is not None]
 
 

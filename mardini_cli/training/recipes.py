@@ -62,6 +62,34 @@ def vae_stages() -> Stages:
     return first, replace(first, name="vae-sharp", steps=10_000, rate=1e-4, critic=True)
 
 
+def tune_stages(*, on_gpu: bool = True) -> Stages:
+    """Motion latents that are good already, on someone's own clips: motion first, then pictures.
+
+    The encoder stays, so whatever the weights could do they still can. A CPU gets smaller windows,
+    and no critic: the few steps that it takes would all go into teaching one.
+    """
+    batch, side = (24, 256) if on_gpu else (2, 128)
+    motion = StageConfig(
+        name="tune-motion", kind="joint", steps=1000, made=8 if on_gpu else 4, rate=1e-4,
+        warmup=50, photos=0.0, tasks=ANY_TASK, batch=batch, side=side,
+    )  # fmt: skip
+    pictures = StageConfig(
+        name="tune-pictures", kind="sharp", steps=1500, rate=1e-4, warmup=50, photos=0.0,
+        latents=(0.3, 0.2, 0.5), signal=True, contrast=1.0, critic=on_gpu, batch=batch, side=side,
+    )  # fmt: skip
+    return motion, pictures
+
+
+def tune_picture_latents(*, on_gpu: bool = True) -> Stages:
+    """Picture latents that are good already: planner and denoiser alone move."""
+    (motion, _) = tune_stages(on_gpu=on_gpu)
+    return (replace(motion, name="tune", steps=2500),)
+
+
+def _tune(model: ModelConfig, *, on_gpu: bool) -> Stages:
+    return (tune_stages if model.guided else tune_picture_latents)(on_gpu=on_gpu)
+
+
 FRAMES = 6528
 """Frames a step where the paper prints no batch: within the 6,480 to 9,216 of those it prints."""
 
@@ -109,6 +137,8 @@ RECIPES: Mapping[str, Callable[[ModelConfig], Stages]] = MappingProxyType(
         "guided": lambda _: guided_stages(),
         "vae": lambda _: vae_stages(),
         "paper": paper_stages,
+        "tune": lambda model: _tune(model, on_gpu=True),
+        "tune-cpu": lambda model: _tune(model, on_gpu=False),
     }
 )
 
@@ -138,4 +168,16 @@ def shortened(stages: Stages, steps: int) -> Stages:
             warmup=max(1, round(stage.warmup * min(1.0, steps / whole))),
         )
         for stage in stages
+    )
+
+
+ENDLESS = 1_000_000
+"""Steps of a stage that minutes will end."""
+
+
+def timed(stages: Stages, minutes: float) -> Stages:
+    """Share so much time out over the stages as their steps were; only time ends them then."""
+    whole = sum(stage.steps for stage in stages)
+    return tuple(
+        replace(stage, steps=ENDLESS, minutes=minutes * stage.steps / whole) for stage in stages
     )

@@ -22,6 +22,10 @@ WEIGHTS: Mapping[str, tuple[float, float]] = {
 }  # fmt: skip
 """Of the kinds that move an autoencoder: usual weights of divergence and contrast. The latents of
 ``guided`` stay poor on purpose; in ``sharp`` nothing that says latents moves."""
+FINISHED = "weights"
+"""Folder of the finished weights, in the folder of a run."""
+ALL_STAGES = ("steps", "minutes", "lora")
+"""Settings of a run that are said of all its stages together."""
 ENCODING, DENOISING = ("guided", "vae"), ("denoiser", "joint")
 """Kinds that move what says latents, and those that learn its language."""
 PHOTOS = (".webp", ".jpg", ".jpeg", ".png")
@@ -87,6 +91,9 @@ class StageConfig:
     """Weight of local contrast (guided, sharp and vae); likewise."""
     critic: bool = False
     """Whether a critic looks at the made frames (guided, sharp and vae)."""
+    lora: int = 0
+    """Rank of corrections that move in place of the weights, and are worked into them at the end;
+    0 moves the weights themselves."""
     validate: int = 1000
     """Steps between looks at the held-out windows."""
     accumulate: int = 1
@@ -137,6 +144,7 @@ class StageConfig:
             (0 <= self.fps <= 240, f"fps = {self.fps}", "0 to 240"),
             (0 <= self.jitter < 0.5, f"jitter = {self.jitter}", "0 to below 0.5"),
             (self.clip > 0, f"clip = {self.clip}", "more than 0"),
+            (self.lora >= 0, f"lora = {self.lora}", "0 or more"),
             (self.average >= 0, f"average = {self.average}", "0 or more"),
             (0 <= min(self.betas) <= max(self.betas) < 1, f"betas = {self.betas}", "0 to below 1"),
             (0 <= self.photos <= 1, f"photos = {self.photos}", "a share from 0 to 1"),
@@ -173,6 +181,10 @@ class TrainConfig:
     stages: tuple[StageConfig, ...] = field(default_factory=tuple)
     steps: int = 0
     """Steps of all stages together, shared out as theirs are; 0: as they say."""
+    minutes: float = 0.0
+    """Time of all stages together, shared out likewise, in place of steps; 0: as they say."""
+    lora: int = 0
+    """Rank of corrections in every stage; 0: as they say."""
     seed: int = 0
     device: str = "auto"
     short: int = 288
@@ -203,13 +215,19 @@ class TrainConfig:
     def __post_init__(self) -> None:
         lowest = {
             "short": 32, "save": 1, "held_out": 0, "steps": 0, "workers": 0, "seed": 0, "spike": 0,
-            "sheets": 0,
+            "sheets": 0, "minutes": 0, "lora": 0,
         }  # fmt: skip
         for key, least in lowest.items():
             if getattr(self, key) < least:
                 raise ConfigError(
                     f"{key} = {getattr(self, key)}", needed=f"{least} or more", do="change it"
                 )
+        if (self.compile or self.shard) and any(stage.lora for stage in self.stages):
+            raise ConfigError(
+                f"lora with {'compile' if self.compile else 'shard'}",
+                needed="plain layers, beside which corrections stand",
+                do="leave one of them out",
+            )
 
 
 def stranded(config: TrainConfig) -> str:
