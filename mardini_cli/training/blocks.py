@@ -6,10 +6,15 @@ Room: training. Which blocks there are, and how they are run: compiled, or worke
 from collections.abc import Iterator
 from functools import partial
 
+import torch
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from mardini_cli.model.mardini import MarDini
+from mardini_cli.training.crew import Crew
 from mardini_cli.training.stages import TrainConfig
 
 
@@ -29,3 +34,25 @@ def run_as(model: MarDini, config: TrainConfig) -> None:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
         if config.compile:
             block.compile()
+
+
+def share_out(model: MarDini, crew: Crew, device: torch.device) -> None:
+    """Leave each process its part of planner and denoiser (FSDP2), block by block.
+
+    The autoencoder is small, and its ways are no single forward call: each process has it whole.
+    """
+    mesh = init_device_mesh(device.type, (crew.world,))
+    for module in (*blocks_of(model), model.planner, model.denoiser):
+        fully_shard(module, mesh=mesh)
+
+
+def gathered(model: MarDini) -> MarDini:
+    """The model with all of its weights, on the host; every process must ask."""
+    state = {
+        name: (value.full_tensor() if isinstance(value, DTensor) else value).cpu()
+        for name, value in model.state_dict().items()
+    }
+    with torch.device("meta"):
+        whole = MarDini(model.config)
+    whole.load_state_dict(state, assign=True)
+    return whole

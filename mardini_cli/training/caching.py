@@ -41,7 +41,7 @@ def fill(
         OutputExistsError: the cache stands already.
     """
     run = Run(config)
-    place, _ = run.resumed()
+    place = run.resumed()
     chosen = _chosen(config, place.stage, stage)
     folder = Path(config.cache or Path(config.out) / FOLDER)
     for one in chosen:

@@ -30,7 +30,7 @@ from mardini_cli.config import ModelConfig, preset
 from mardini_cli.device import choose_device
 from mardini_cli.events import Priced, StagePrice
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.training import checkpoint
+from mardini_cli.training import keeping
 from mardini_cli.training.batches import Batch
 from mardini_cli.training.blocks import blocks_of
 from mardini_cli.training.crew import Chance, Crew
@@ -81,7 +81,7 @@ def _sizes(config: TrainConfig) -> ModelConfig:
         return replace(preset(config.preset), vae=load_vae(config.vae)[0])
     if not config.init:
         return preset(config.preset)
-    found = checkpoint.load(Path(config.init), torch.device("cpu"))
+    found = keeping.load(Path(config.init), torch.device("cpu"))
     if found is not None:
         return ModelConfig.from_dict(found[0].model, config.init)
     from mardini_cli import weights

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.distributed.tensor import DTensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,10 @@ class Crew:
         """Average gradients over the processes."""
         if self.world == 1:
             return
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        # Those of weights that are shared out have met on their way back.
+        gradients = [
+            p.grad for p in parameters if p.grad is not None and not isinstance(p, DTensor)
+        ]
         if not gradients:
             return
         joined = torch.cat([gradient.flatten() for gradient in gradients])
@@ -43,6 +47,24 @@ class Crew:
         parts = joined.div_(self.world).split([gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
+
+    def clip(self, parameters: list[nn.Parameter], most: float) -> Tensor:
+        """Shorten gradients to a length of at most ``most``, all together.
+
+        Returns:
+            Their length before.
+        """
+        if not any(isinstance(parameter, DTensor) for parameter in parameters):
+            return nn.utils.clip_grad_norm_(parameters, most)
+        whole = [p.grad for p in parameters if p.grad is not None and not isinstance(p, DTensor)]
+        parts = [p.grad._local_tensor for p in parameters if isinstance(p.grad, DTensor)]
+        square = torch.stack([part.float().square().sum() for part in parts]).sum()
+        dist.all_reduce(square)
+        if whole:
+            square = square + torch.stack([x.float().square().sum() for x in whole]).sum()
+        length: Tensor = square.sqrt()
+        torch._foreach_mul_([*whole, *parts], (most / (length + 1e-6)).clamp(max=1.0))
+        return length
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Join what every process has along the first dimension."""
@@ -72,7 +94,8 @@ def join() -> Crew:
     """Join the processes that torchrun started beside this one, if it did."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # Both where there are GPUs: checkpoints are written from the host.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return Crew(int(os.environ.get("RANK", "0")), world)
 
 

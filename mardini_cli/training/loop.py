@@ -7,22 +7,21 @@ checkpoint stands. One process, or several under torchrun.
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from mardini_cli import weights
 from mardini_cli.device import choose_device
 from mardini_cli.errors import ConfigError
 from mardini_cli.events import Event, Paused, Progress, Trained, Warned
-from mardini_cli.training import cache, checkpoint, crew
+from mardini_cli.training import cache, checkpoint, crew, keeping
 from mardini_cli.training.batches import Batch, seed_of
-from mardini_cli.training.blocks import run_as
+from mardini_cli.training.blocks import gathered, run_as, share_out
 from mardini_cli.training.movers import Movers
 from mardini_cli.training.objectives import KINDS, measure_latents
 from mardini_cli.training.pace import Pace
@@ -83,6 +82,10 @@ class Run:
         for stage in config.stages:
             check_stage(stage, self.model.config, self.crew.world)
         run_as(self.model, config)
+        self.sharded = config.shard and self.crew.world > 1
+        if self.sharded:
+            share_out(self.model, self.crew, self.device)
+        self.keeper = keeping.keeper(config, self.crew, self.device)
         self.supply = Supply(config, self.device)
         self.started, self.steps = time.perf_counter(), 0
         self.stop, self.paused = Stop(), False
@@ -99,7 +102,7 @@ class Run:
             crew.leave()
 
     def _events(self) -> Iterator[Event]:
-        place, state = self.resumed()
+        place = self.resumed()
         self.watch.begin()
         skipped = self.supply.load(self.config.stages[place.stage :])
         if moved := stranded(self.config):
@@ -117,31 +120,33 @@ class Run:
             for index, stage in enumerate(self.config.stages):
                 if index >= place.stage:
                     here = place if index == place.stage else replace(place, step=0, seconds=0.0)
-                    yield from self._stage(replace(here, stage=index), stage, state)
-                    state = {}
+                    yield from self._stage(replace(here, stage=index), stage)
                 if self.paused:
-                    return
+                    break
+        self.keeper.close()
+        if self.paused:
+            return
+        finished = gathered(self.model) if self.sharded else self.model
         if self.crew.rank == 0:
             facts = {"stages": [stage.name for stage in self.config.stages]}
-            weights.save(self.model, self.folder / FINISHED, facts=facts)
-        self.watch.finish(self.model, (len(self.supply.clips), len(self.supply.photos)))
+            weights.save(finished, self.folder / FINISHED, facts=facts)
+        self.watch.finish(finished, (len(self.supply.clips), len(self.supply.photos)))
         yield Trained(
             output=self.folder / FINISHED,
             steps=self.steps,
             elapsed=self._elapsed(),
         )
 
-    def resumed(self) -> tuple[checkpoint.Place, dict[str, Tensor]]:
-        """Where the run stands, and the state to go on from; weights are put back here.
+    def resumed(self) -> checkpoint.Place:
+        """Where the run stands; its weights are put back here.
 
         Raises:
             ConfigError: the folder holds another run.
         """
         stages = tuple(stage.name for stage in self.config.stages)
-        found = checkpoint.load(self.folder, self.device)
-        if found is None:
-            return checkpoint.Place(model=self._sizes(), stages=stages), {}
-        place, state = found
+        place = self.keeper.place()
+        if place is None:
+            return checkpoint.Place(model=self._sizes(), stages=stages)
         begun = place.stage + (place.step > 0)
         for stage in self.config.stages[:begun]:
             swap_attention(self.model, stage)
@@ -153,17 +158,15 @@ class Run:
                 needed="the run that this config describes",
                 do="choose another out, or delete that folder",
             )
-        self.model.load_state_dict(checkpoint.part_of(state, "model"))
-        return replace(place, stages=stages), state if place.step else {}
+        self.keeper.restore_model(self.model)
+        return replace(place, stages=stages)
 
     def _sizes(self) -> dict[str, Any]:
         """The model's sizes as a file tells them."""
         sizes: dict[str, Any] = json.loads(json.dumps(self.model.config.to_dict()))
         return sizes
 
-    def _stage(
-        self, place: checkpoint.Place, stage: StageConfig, state: dict[str, Tensor]
-    ) -> Iterator[Event]:
+    def _stage(self, place: checkpoint.Place, stage: StageConfig) -> Iterator[Event]:
         # Whatever is new in a stage starts alike, with a stop before it or without.
         torch.manual_seed(seed_of(self.config.seed, stage.name, 0))
         swap_attention(self.model, stage)
@@ -173,13 +176,14 @@ class Run:
         stepper = Stepper(
             objective, Movers(objective, stage), self.crew, self.config.seed, self.config.spike
         )
-        if state:
-            for name, module in objective.named_children():
-                module.load_state_dict(checkpoint.part_of(state, name))
-            stepper.restore(state)
+        if place.step:
+            self.keeper.restore_stage(objective, stepper)
         train = self.supply.train(stage, self.model)
-        held = [] if self.crew.rank else self.supply.looks(stage, self.model)
-        self.watch.aim(self.supply.held(stage), stage, self.device)
+        # A network that is shared out says nothing unless all processes ask it.
+        alone = self.crew.rank > 0 and not self.sharded
+        held = [] if alone else self.supply.looks(stage, self.model)
+        if not self.sharded:
+            self.watch.aim(self.supply.held(stage), stage, self.device)
         clock = Clock(stage, place.seconds)
         batches = train.run(place.step, self.config.workers, self.device)
         if self.config.init and not place.step:  # what the weights could do before
@@ -198,7 +202,7 @@ class Run:
             if last:
                 break
             if save or stop:
-                self._save(here, dict(objective.named_children()), stepper.tensors())
+                self.keeper.save(here, dict(objective.named_children()), stepper)
             if stop:
                 self.paused = True
                 yield Paused(
@@ -210,7 +214,7 @@ class Run:
         objective.settle(self._some(train))
         self.watch.end(stepper, done, clock.seconds)
         ended = replace(place, stage=place.stage + 1, step=0, seconds=0.0)
-        self._save(ended, {"model": self.model}, {})
+        self.keeper.save(ended, {"model": self.model}, None)
 
     def _asked(self, done: int) -> bool:
         """Whether the run shall end here; several processes agree on it now and then."""
@@ -264,7 +268,7 @@ class Run:
         self, stepper: Stepper, held: list[Look], at: tuple[int, float], *, last: bool
     ) -> None:
         """Measure held-out windows where it is time to."""
-        if self.crew.rank == 0 and (at[0] % stepper.stage.validate == 0 or last):
+        if held and (at[0] % stepper.stage.validate == 0 or last):
             self._validate(stepper, held, at)
         self.watch.look(stepper, at[0], last=last)
 
@@ -285,15 +289,6 @@ class Run:
             row |= {f"{name}_{key}": round(value, 4) for key, value in totals.items()}
             average.swap()
         self.watch.write(row)
-
-    def _save(
-        self,
-        place: checkpoint.Place,
-        modules: Mapping[str, nn.Module],
-        tensors: Mapping[str, Tensor],
-    ) -> None:
-        if self.crew.rank == 0:
-            checkpoint.save(self.folder, place, modules, tensors)
 
 
 def _rate(stage: StageConfig, step: int, behind: float) -> float:

@@ -3,14 +3,15 @@
 Room: training. All of it goes into a checkpoint and comes back to the bit.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from mardini_cli.training.checkpoint import part_of
 from mardini_cli.training.objectives import Objective
+from mardini_cli.training.shared import plain, spread
 from mardini_cli.training.stages import StageConfig
 
 EMA_SHARE = 0.02
@@ -21,7 +22,7 @@ _SHORTEST = 10.0  # steps
 class Averaged:
     """Exponential moving average of the weights that move."""
 
-    def __init__(self, parameters: list[nn.Parameter], steps: int, reach: int = 0) -> None:
+    def __init__(self, parameters: Sequence[Tensor], steps: int, reach: int = 0) -> None:
         self.parameters, self.steps, self.reach = parameters, steps, reach
         self.values = [parameter.detach().clone() for parameter in parameters]
 
@@ -62,8 +63,9 @@ class Movers:
             p for p in objective.parameters() if p.requires_grad and id(p) not in apart
         ]
         self.rivals = rivals
+        self.own: list[Tensor] = [plain(parameter) for parameter in self.parameters]
         self.optimiser: Optimizer = torch.optim.AdamW(
-            self.parameters,
+            self.own,
             lr=stage.rate,
             betas=stage.betas,
             weight_decay=stage.decay,
@@ -73,11 +75,12 @@ class Movers:
         if rivals:
             self.rival = torch.optim.Adam(rivals, lr=2e-4, betas=(0.5, 0.99), fused=True)
         self._learnt: list[Tensor] = []
-        self.average = Averaged(self.parameters, stage.steps, stage.average)
+        self.average = Averaged(self.own, stage.steps, stage.average)
 
     def clear(self) -> None:
         """Forget gradients."""
-        self.optimiser.zero_grad(set_to_none=True)
+        for parameter, own in zip(self.parameters, self.own, strict=True):
+            parameter.grad = own.grad = None
         self._learnt = []
 
     def learn_rivals(self, loss: Tensor) -> None:
@@ -103,6 +106,9 @@ class Movers:
             skip: 1.0 leaves everything as it is, 0.0 moves. The fused kernels read it on the
                 device, as they do for a loss scaler, so nothing waits.
         """
+        for parameter, own in zip(self.parameters, self.own, strict=True):
+            if own is not parameter and parameter.grad is not None:
+                own.grad = plain(parameter.grad)
         for _, each in self._optimisers():
             each.grad_scale, each.found_inf = None, skip  # type: ignore[attr-defined]  # torch's way
             each.step()
@@ -114,6 +120,29 @@ class Movers:
             for index, values in each.state_dict()["state"].items():
                 state |= {f"{name}/{index}/{key}": value for key, value in values.items()}
         return state
+
+    def spread(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Say which of ``tensors`` are parts, where the parameters are shared out."""
+        told = {}
+        for name, value in tensors.items():
+            kind, index, *_ = name.split("/")
+            mine = kind in ("average", "optimiser")
+            told[name] = spread(value, self.parameters[int(index)]) if mine else value
+        return told
+
+    def room(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """Empty tensors to read what ``tensors`` gave into, by the names that a checkpoint has."""
+        device, rooms = self.own[0].device, {}
+        for name in names:
+            kind, index, *field = name.split("/")
+            theirs: dict[str, Sequence[Tensor]] = {
+                "average": self.own, "optimiser": self.own, "rivals": self.rivals,
+            }  # fmt: skip
+            if of := theirs.get(kind):
+                single = field == ["step"]
+                like = of[int(index)]
+                rooms[name] = torch.zeros((), device=device) if single else torch.zeros_like(like)
+        return rooms
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Put back what ``tensors`` gave."""

@@ -14,7 +14,7 @@ from mardini_cli.config import ModelConfig, preset
 from mardini_cli.errors import ConfigError, UnwritableError, WeightsError
 from mardini_cli.model.attention import IdentityAttention
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.training import checkpoint
+from mardini_cli.training import checkpoint, keeping
 from mardini_cli.training.around import around
 from mardini_cli.training.stages import Resume, StageConfig, TrainConfig
 
@@ -38,7 +38,7 @@ def check_resume(folder: Path, resume: Resume) -> None:
     Raises:
         ConfigError: the folder is not as it should be.
     """
-    stands = checkpoint.stands(folder)
+    stands = keeping.stands(folder)
     if resume == "must" and not stands:
         raise ConfigError(
             f"{folder} holds no checkpoint", needed="a run to go on with", do="use --resume auto"
@@ -71,7 +71,7 @@ def start(config: TrainConfig, device: torch.device) -> MarDini:
         return around(config).to(device)
     if not config.init:
         return MarDini(preset(config.preset)).to(device)
-    found = checkpoint.load(Path(config.init), device)
+    found = keeping.load(Path(config.init), device)
     if found is None:
         return weights.load(config.init, device, torch.float32)
     place, state = found

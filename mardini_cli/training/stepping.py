@@ -3,11 +3,11 @@
 Room: training. A step whose losses are no numbers moves nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mardini_cli.errors import MadeFrameError
 from mardini_cli.training.batches import Batch, seed_of
@@ -57,7 +57,7 @@ class Stepper:
         movers.give_rivals()
         self.crew.meet(movers.rivals)
         self.crew.meet(movers.parameters)
-        length = nn.utils.clip_grad_norm_(movers.parameters, self.stage.clip)
+        length = self.crew.clip(movers.parameters, self.stage.clip)
         if not sound:  # the way back was not gone
             length = torch.full_like(length, torch.nan)
         movers.step(self.guard.judge(length))
@@ -112,6 +112,15 @@ class Stepper:
     def tensors(self) -> dict[str, Tensor]:
         """Everything but weights that a checkpoint keeps, by name."""
         return {**self.movers.tensors(), **self.guard.tensors()}
+
+    def spread(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See ``Movers.spread``."""
+        return self.movers.spread(tensors)
+
+    def room(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """Empty tensors to read what ``tensors`` gave into, by the names that a checkpoint has."""
+        guard = {name: torch.zeros_like(x) for name, x in self.guard.tensors().items()}
+        return {**self.movers.room(names), **{n: x for n, x in guard.items() if n in set(names)}}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Put back what ``tensors`` gave."""
