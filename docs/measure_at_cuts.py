@@ -18,7 +18,7 @@ from mardini_cli.config import SamplerConfig
 from mardini_cli.evaluation import metrics, temporal
 from mardini_cli.evaluation.excerpts import clips_of, excerpts_of
 from mardini_cli.evaluation.protocols import CROP
-from mardini_cli.pipeline.making import Maker, MakeSettings
+from mardini_cli.pipeline import Maker, MakeSettings
 from mardini_cli.tasks.plan import Slot, Window
 
 FACTORS = (2, 4)

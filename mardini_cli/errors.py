@@ -32,6 +32,7 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     │       ├── HubGatedError
     │       └── HubTokenError
     ├── DeviceError                this machine lacks what was asked for
+    │   └── MemoryLimitError
     ├── ResumeError                what is kept of earlier work does not fit
     ├── StoppedError               the work was asked to end before it was done
     │   └── TerminatedError
@@ -246,6 +247,12 @@ class DeviceError(MardiniError):
     """This machine lacks what was asked for."""
 
     code = "device"
+
+
+class MemoryLimitError(DeviceError):
+    """A single window does not fit into memory, however it is cut."""
+
+    code = "memory"
 
 
 class ResumeError(MardiniError):

@@ -206,7 +206,7 @@ class Guided(Autoencoder):
             flat = self.see(frames.flatten(0, 1), work)
             seen = tuple(part.unflatten(0, (b, g)) for part in flat)
         small, *levels = seen
-        inner = _inside(size, work or self.config.resolution)
+        inner = working_size(size, work or self.config.resolution)
         given, made = slots(mask, g)
         gap = gaps(times.gather(1, given), times.gather(1, made))
         if flow is None:
@@ -238,7 +238,7 @@ class Guided(Autoencoder):
         )
 
     def _small(self, frames: Tensor, short: int) -> tuple[Tensor, tuple[int, int]]:
-        inner = _inside(size_of(frames), short)
+        inner = working_size(size_of(frames), short)
         small = resize(frames.flatten(0, 1), inner)
         coarsest = STRIDES[-1]
         below, right = -inner[0] % coarsest, -inner[1] % coarsest
@@ -459,7 +459,7 @@ class Guided(Autoencoder):
         return torch.cat((maps, noisy.expand(-1, 1, h, w), there.expand(-1, 1, h, w)), 1)
 
 
-def _inside(size: tuple[int, int], short: int) -> tuple[int, int]:
+def working_size(size: tuple[int, int], short: int) -> tuple[int, int]:
     """The working size of frames: their short side at most ``short``."""
     scale = min(1.0, short / min(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

@@ -29,7 +29,8 @@ from mardini_cli.model.positions import Grid
 FACTOR = 8
 """Pixels in one latent row or column."""
 PIXELS_AT_ONCE = 2**20
-"""Without gradients, frames pass a few at a time: memory depends on this, not on the window."""
+"""Without gradients, frames pass a few at a time: memory depends on this, not on the window.
+``Vae.pixels_at_once`` begins with it."""
 
 
 class ResnetBlock(nn.Module):
@@ -231,6 +232,7 @@ class Vae(Autoencoder):
                 do="correct the config",
             )
         self.patch, self.low_resolution = config.denoiser.patch, config.low_resolution
+        self.pixels_at_once = PIXELS_AT_ONCE
         self.kl = AutoencoderKL(vae)
         self.register_buffer("mean", torch.tensor(vae.mean).view(1, 1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(vae.std).view(1, 1, -1, 1, 1))
@@ -308,7 +310,8 @@ class Vae(Autoencoder):
             )
         latent = latent * self.std + self.mean
         weight = self.kl.decoder.conv_in.weight
-        pictures = _by_frames(self.kl.decode, latent.to(weight.dtype), FACTOR**2)
+        places = self.pixels_at_once // FACTOR**2
+        pictures = _by_frames(self.kl.decode, latent.to(weight.dtype), places)
         high, wide = given.size
         return (pictures[..., :high, :wide] + 1) / 2
 
@@ -318,7 +321,8 @@ class Vae(Autoencoder):
     def _encoded(self, frames: Tensor) -> Tensor:
         """Encode ``b g 3 h w`` in [0, 1]: ``b g 2c h w``, float32."""
         weight = self.kl.encoder.conv_in.weight
-        return _by_frames(self.kl.encode, (frames * 2 - 1).to(weight.dtype), 1).float()
+        scaled = (frames * 2 - 1).to(weight.dtype)
+        return _by_frames(self.kl.encode, scaled, self.pixels_at_once).float()
 
     def _padded(self, frames: Tensor) -> Tensor:
         """Repeat the lower and right edge up to whole tokens."""
@@ -350,18 +354,19 @@ def _resnets(inside: int, outside: int, count: int, groups: int) -> nn.ModuleLis
     return nn.ModuleList(ResnetBlock(a, b, groups) for a, b in pairwise(widths))
 
 
-def _by_frames(network: Callable[[Tensor], Tensor], frames: Tensor, pixels: int) -> Tensor:
+def _by_frames(network: Callable[[Tensor], Tensor], frames: Tensor, places: int) -> Tensor:
     """Run ``b g c h w`` through a network of single frames, a few at a time.
 
     Args:
         network: maps ``p c h w``.
         frames: what it maps.
-        pixels: pixels that one place of ``frames`` stands for.
+        places: of ``frames``, rows times columns, that pass at once without gradients; one frame
+            at least does.
     """
     flat = frames.flatten(0, 1)  # p c h w
     at_once = len(flat)
     if not torch.is_grad_enabled():
-        at_once = max(1, PIXELS_AT_ONCE // (flat.shape[-2] * flat.shape[-1] * pixels))
+        at_once = max(1, places // (flat.shape[-2] * flat.shape[-1]))
     whole, rest = divmod(len(flat), at_once)
     cuts = [at_once] * whole + [rest] * (rest > 0)
     return _like(frames, torch.cat([network(part) for part in flat.split_with_sizes(cuts)]))

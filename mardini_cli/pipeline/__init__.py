@@ -6,7 +6,8 @@ nor who asked. Prints nothing.
 
 from mardini_cli.pipeline.desk import Picture
 from mardini_cli.pipeline.keeping import KeepSettings, fits
-from mardini_cli.pipeline.making import Maker, MakeSettings, paint
+from mardini_cli.pipeline.making import Maker, paint
+from mardini_cli.pipeline.settings import MakeSettings
 from mardini_cli.pipeline.still import hold_still
 from mardini_cli.pipeline.walking import run
 

@@ -7,54 +7,33 @@ Dimension key
     h, w  pixels, or latent rows and columns
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mardini_cli.config import SamplerConfig
 from mardini_cli.diffusion.sampler import guided_velocity, needs, noise_for, sample
-from mardini_cli.errors import MadeFrameError
-from mardini_cli.media.probe import ClipInfo
+from mardini_cli.errors import MadeFrameError, MemoryLimitError
+from mardini_cli.events import Warned
 from mardini_cli.model.autoencoder import Given
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.tiles import side_for
 from mardini_cli.pipeline import faults
 from mardini_cli.pipeline.desk import Picture
 from mardini_cli.pipeline.joins import matched
+from mardini_cli.pipeline.memory import Fit, frugal
+from mardini_cli.pipeline.settings import MakeSettings
 from mardini_cli.pipeline.settling import lengthened, precision
 from mardini_cli.pipeline.sight import Sight
 from mardini_cli.pipeline.still import hold_still
-from mardini_cli.tasks.plan import Plan, Slot, Window
+from mardini_cli.tasks.plan import Slot, Window
 
-LARGEST_BATCH = 16
-"""Windows made at once on a GPU at most; more bring no speed."""
-GUIDED_BYTES, VAE_BYTES = 1000, 8000
-"""Memory of a window for each pixel of each slot, by autoencoder; generous. ``tiny`` took 460 at
-512 x 288 and 96 at 1920 x 1080."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MakeSettings:
-    """How the model is run; what it is given is the plan's affair."""
-
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    dtype: torch.dtype = torch.float32
-    """Number type of the networks; flow, grids and the last merge stay float32."""
-    resolution: int | None = None
-    """Short side at which the model works out motion, pixels; None leaves it to the model."""
-    batch: int | None = None
-    """Windows made at once; None takes what suits the device. Changes no frame."""
-    tile: int | Literal["auto"] | None = "auto"
-    """Side of the tiles that denoiser and decoder work on, working pixels; None: the whole frame,
-    ``auto``: the whole unless it is very large."""
-    match: bool = False
-    """Hold the mean colour of frames that roll on from given ones (``joins.matched``)."""
-    strict: bool = True
-    """Refuse made frames that cannot be right; else tell of them. NaN and infinity never pass."""
+NO_MEMORY = "can't allocate memory"
+"""What torch says on a CPU; there is no class for it."""
 
 
 def sampled(
@@ -117,34 +96,26 @@ class Maker:
         sight: what is known of a job's given frames; None looks at every window anew.
     """
 
-    def __init__(self, model: MarDini, settings: MakeSettings, sight: Sight | None = None) -> None:
+    def __init__(
+        self,
+        model: MarDini,
+        settings: MakeSettings,
+        sight: Sight | None = None,
+        fit: Fit | None = None,
+    ) -> None:
         self.model, self.settings = model, settings
-        self.sight = sight
+        self.sight, self.fit = sight, fit
         self.device = next(model.parameters()).device
         self._frames = torch.empty(0)
         self.noted = 0  # windows made so far: names the window in an error
-        self.notices: list[str] = []  # what was wrong and let pass, or was cured
+        self.notices: list[Warned] = []  # what was wrong and let pass, or was cured
 
-    def batch_size(self, plan: Plan, info: ClipInfo, makers: int = 1) -> int:
-        """One window on a CPU, whose cores one window keeps busy; what memory allows on a GPU.
-
-        Args:
-            plan: whose windows shall be made.
-            info: of the frames.
-            makers: how many share the device.
-        """
-        if self.device.type != "cuda" or not plan.windows:
-            return 1
-        pixels = max(len(window.slots) for window in plan.windows) * info.width * info.height
-        needed = pixels * (GUIDED_BYTES if self.model.config.guided else VAE_BYTES)
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return int(max(1, min(LARGEST_BATCH, free // (needed * makers))))
-
-    @torch.inference_mode()
     def __call__(
         self, windows: Sequence[Window], pictures: Sequence[Sequence[Picture]]
     ) -> list[tuple[Slot, Picture]]:
         """Make every made slot of windows of one shape.
+
+        What does not fit into memory is tried again in smaller batches, then in smaller tiles.
 
         Args:
             windows: alike in their masks.
@@ -152,7 +123,54 @@ class Maker:
 
         Raises:
             MadeFrameError: what was made twice is no picture that goes with the given ones.
+            MemoryLimitError: a single window in the smallest tiles does not fit.
         """
+        out: list[tuple[Slot, Picture]] = []
+        done = 0
+        while done < len(windows):
+            count = min(self.fit.batch if self.fit else len(windows), len(windows) - done)
+            part = slice(done, done + count)
+            made = self._tried(windows[part], pictures[part])
+            if made is None:
+                self._shrink(count)
+            else:
+                out += made
+                done += count
+        return out
+
+    def _tried(
+        self, windows: Sequence[Window], pictures: Sequence[Sequence[Picture]]
+    ) -> list[tuple[Slot, Picture]] | None:
+        """Make the frames of windows; None where the memory is too small."""
+        try:
+            return self._run(windows, pictures)
+        except RuntimeError as error:
+            if not (isinstance(error, torch.OutOfMemoryError) or NO_MEMORY in str(error)):
+                raise
+        # Outside the clause: the error holds on to all tensors of the frames it went through.
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+    def _shrink(self, count: int) -> None:
+        tile = self.settings.tile
+        wish = self.fit or Fit(tile=tile if isinstance(tile, int) else None)
+        fit = frugal(wish, count)
+        if fit is None:
+            raise MemoryLimitError(
+                f"a single window in tiles of {wish.tile} pixels does not fit into memory",
+                needed="more memory, or less to be done at once",
+                do="try a smaller --resolution, or --device cpu",
+            )
+        self.fit = fit
+        how = f"tiles of {fit.tile} pixels" if count == 1 else f"{fit.batch} windows at once"
+        told = f"out of memory with {count} windows at once; going on with {how}"
+        self.notices.append(Warned(code="memory", message=told))
+
+    @torch.inference_mode()
+    def _run(
+        self, windows: Sequence[Window], pictures: Sequence[Sequence[Picture]]
+    ) -> list[tuple[Slot, Picture]]:
         frames = self._batch(pictures).to(self.device)
         made = self._checked(self._made(windows, frames), frames, windows)
         pixels = made.clamp_(0, 1).cpu().permute(0, 1, 3, 4, 2).numpy()  # b m h w c, a view
@@ -185,11 +203,29 @@ class Maker:
             )
             slots = [[slot.index for slot in window.made] for window in windows]
             signal = self.model.plan(given)
-            tile = self.settings.tile
-            side = side_for(given.token_grid) if tile == "auto" else tile
-            made = paint(self.model, given, signal, self.settings.sampler, slots, side).float()
+            with self._planner_away():
+                tile = self._tile(given)
+                made = paint(self.model, given, signal, self.settings.sampler, slots, tile).float()
         hold_still(made, frames, windows[0].mask, times)
         return made
+
+    def _tile(self, given: Given) -> int | None:
+        if self.fit:
+            return self.fit.tile
+        tile = self.settings.tile
+        return side_for(given.token_grid) if tile == "auto" else tile
+
+    @contextmanager
+    def _planner_away(self) -> Iterator[None]:
+        """Keep the planner's weights in the processor's memory, where the fit asks for it."""
+        if self.fit is None or not self.fit.offload:
+            yield
+            return
+        self.model.planner.to("cpu")
+        try:
+            yield
+        finally:
+            self.model.planner.to(self.device)
 
     def _batch(self, pictures: Sequence[Sequence[Picture]]) -> Tensor:
         """Windows of ``h w 3`` to ``b g 3 h w``, in memory that the next batch uses again.
@@ -216,7 +252,8 @@ class Maker:
                 continue
             number = self.noted + row
             # Nothing that was found in shorter numbers is used again.
-            again = Maker(lengthened(self.model), replace(self.settings, dtype=torch.float32))
+            exact = replace(self.settings, dtype=torch.float32)
+            again = Maker(lengthened(self.model), exact, fit=self.fit)
             made[row] = again._made([window], frames[row : row + 1])[0]
             left = faults.find(window, frames[row], made[row])
             told = f"window {number}: {'; '.join(map(str, left or found))}"
@@ -227,6 +264,6 @@ class Maker:
                     do=left[0].advice,
                 )
             cure = "kept, since faults are let pass" if left else "cured by making it in float32"
-            self.notices.append(f"{told}: {cure}")
+            self.notices.append(Warned(code="made-frame", message=f"{told}: {cure}"))
         self.noted += len(windows)
         return made

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import ShapeError
 from mardini_cli.pipeline.desk import Picture
-from mardini_cli.pipeline.making import Maker, MakeSettings
+from mardini_cli.pipeline.making import Maker
+from mardini_cli.pipeline.settings import MakeSettings
 from mardini_cli.pipeline.walking import batches
 from mardini_cli.tasks.plan import Plan
 from mardini_cli.weights.pretrained import Pretrained

@@ -16,11 +16,14 @@ from mardini_cli.media.reader import Frame, rgba
 from mardini_cli.media.source import Source
 from mardini_cli.media.writer import Writer
 from mardini_cli.model.mardini import MarDini
+from mardini_cli.model.vae import Vae
+from mardini_cli.pipeline import memory
 from mardini_cli.pipeline.channel import Channel
 from mardini_cli.pipeline.crew import Crew
 from mardini_cli.pipeline.desk import Decoded, Desk, Page, StoredFrame, given_uses
 from mardini_cli.pipeline.keeping import Keeper, KeepSettings
-from mardini_cli.pipeline.making import Maker, MakeSettings
+from mardini_cli.pipeline.making import Maker
+from mardini_cli.pipeline.settings import MakeSettings
 from mardini_cli.pipeline.sight import Sight
 from mardini_cli.tasks.plan import Plan, Window
 
@@ -56,6 +59,7 @@ def run(
     Raises:
         StoppedError: the work was asked to end (``stopping``), and what is made is kept.
         MadeFrameError: the model made what cannot be right, twice.
+        MemoryLimitError: a window does not fit into memory, however it is cut.
         MardiniError: whatever the reader or the writer meets, raised here.
     """
     began = monotonic()
@@ -85,10 +89,10 @@ def run(
         reading = threads.submit(_read, source, needed, decoded)
         writing = threads.submit(_write, writer, pages, tally)
         desk = stack.enter_context(closing(Desk(plan, decoded, reading, pages, writing, keeper)))
-        teams = [makers_for(one, settings) for one in models]
-        size = keeper.batch or settings.batch
-        size = size or min(team[0].batch_size(plan, source.info, len(team)) for team in teams)
-        makers = [one for team in teams for one in team]
+        wished = replace(settings, batch=keeper.batch or settings.batch)
+        wide, high = source.info.upright_size
+        makers = [one for model in models for one in makers_for(model, wished, plan, (high, wide))]
+        size = min(maker.fit.batch for maker in makers if maker.fit) if plan.windows else 1
         crew = stack.enter_context(Crew(makers, keeper.done))
         stack.enter_context(keeper)
         for _ in desk.catch_up():
@@ -118,22 +122,48 @@ def run(
         yield progress()
 
 
-def makers_for(model: MarDini, settings: MakeSettings) -> list[Maker]:
+def makers_for(
+    model: MarDini, settings: MakeSettings, plan: Plan, size: tuple[int, int]
+) -> list[Maker]:
     """Makers that share a device and what they know of given frames.
 
     A GPU gets two: one finds flow, copies and converts on the processor while the other's networks
-    run. A CPU, whose cores one maker keeps busy, gets one.
+    run. A CPU, whose cores one maker keeps busy, gets one; so does a model whose planner must make
+    room in between.
+
+    Args:
+        model: on its device, settled.
+        settings: how it is run.
+        plan: what is to be made.
+        size: height and width of the frames, pixels.
+
+    Raises:
+        MemoryLimitError: a window does not fit, however it is cut.
     """
-    sight = Sight(model, settings.resolution)
-    count = 2 if next(model.parameters()).is_cuda else 1
-    return [Maker(model, settings, sight) for _ in range(count)]
+    device, sight = next(model.parameters()).device, Sight(model, settings.resolution)
+    if not plan.windows:
+        return [Maker(model, settings, sight)]
+    job = memory.job_of(plan, model, size, settings)
+    wish = memory.wish_of(job, settings, device)
+    free = memory.free_bytes(device, settings.memory, memory.weight_bytes(model))
+    if free is None:
+        return [Maker(model, settings, sight, wish)]
+    count = 2 if device.type == "cuda" else 1
+    fixed = settings.tile != "auto"
+    fit = memory.fitted(job, replace(wish, batch=count * wish.batch), free, fixed)
+    if fit.batch < count:
+        count = 1
+    if isinstance(model.autoencoder, Vae):
+        model.autoencoder.pixels_at_once = fit.pixels_at_once
+    each = replace(fit, batch=min(fit.batch // count, wish.batch))
+    return [Maker(model, settings, sight, each) for _ in range(count)]
 
 
 def _noticed(makers: Sequence[Maker]) -> Iterator[Warned]:
     """What the makers had to say since they were last asked."""
     for maker in makers:
         while maker.notices:
-            yield Warned(code="made-frame", message=maker.notices.pop(0))
+            yield maker.notices.pop(0)
 
 
 def batches(windows: Sequence[Window], size: int) -> Iterator[tuple[Window, ...]]:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mardini_cli.config import ModelConfig, VaeConfig, nano, nano_vae, s_st
 from mardini_cli.errors import ConfigError
-from mardini_cli.model import vae
 from mardini_cli.model.denoiser import patchify
 from mardini_cli.model.vae import AutoencoderKL, Downsampler, Vae
 
@@ -175,12 +174,12 @@ def test_each_frame_is_painted_from_its_own_latent(awake: Awake) -> None:
 
 
 def test_without_gradients_frames_pass_a_few_at_a_time_with_the_same_result(
-    awake: Awake, monkeypatch: pytest.MonkeyPatch
+    awake: Awake,
 ) -> None:
     model, frames = awake(Vae(nano_vae())), frames_of(3, (32, 32))
     sizes = list[int]()
     model.kl.encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    monkeypatch.setattr(vae, "PIXELS_AT_ONCE", 4 * 32 * 32)
+    model.pixels_at_once = 4 * 32 * 32
 
     whole = model._encoded(frames)
     with torch.no_grad():

@@ -186,7 +186,7 @@ def test_a_fault_of_short_numbers_is_cured_by_float32_and_told(
     assert tried == [torch.bfloat16, torch.float32]
     for (_, frame), (_, right) in zip(made, healthy, strict=True):
         np.testing.assert_array_equal(frame, right)
-    (notice,) = maker.notices
+    (notice,) = (told.message for told in maker.notices)
     assert notice.startswith("window 0: black or white all over in made frames 1, 2, 3")
     assert notice.endswith("cured by making it in float32")
 
@@ -211,7 +211,7 @@ def test_only_the_window_that_is_at_fault_is_made_again(monkeypatch: pytest.Monk
     maker([first, second], given_pictures(first) * 2)
 
     assert sizes == [2, 1]
-    assert [notice.partition(":")[0] for notice in maker.notices] == ["window 1"]
+    assert [notice.message.partition(":")[0] for notice in maker.notices] == ["window 1"]
 
 
 def test_what_is_wrong_twice_stops_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,7 @@ def test_faults_may_be_let_pass_but_never_numbers_that_are_none(
         maker = Maker(nano_model(), MakeSettings(strict=False))
         made = maker([window], given_pictures(window))
         assert all(frame.min() == 1 for _, frame in made)
-        assert "kept" in maker.notices[0]
+        assert "kept" in maker.notices[0].message
     broken = nano_model()
     with torch.no_grad():
         broken.autoencoder.get_parameter("residual.leave.bias")[0] = float("nan")

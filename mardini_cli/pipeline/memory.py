@@ -1,0 +1,211 @@
+"""What a window takes of memory, and what to do so that it fits.
+
+Room: pipeline. Arithmetic on sizes; the one question to the device is how much is free.
+
+A batch changes no frame, so that it shrinks first. Then the work is cut: fewer frames through the
+autoencoder at once, the planner out of the way while frames are sampled, smaller tiles (which
+change frames a little, where they meet). What still does not fit is said before the work begins.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from mardini_cli.config import ModelConfig
+from mardini_cli.diffusion.sampler import needs
+from mardini_cli.errors import MemoryLimitError
+from mardini_cli.model.guided import working_size
+from mardini_cli.model.mardini import MarDini
+from mardini_cli.model.positions import Grid
+from mardini_cli.model.tiles import TOKEN, side_for
+from mardini_cli.model.vae import PIXELS_AT_ONCE
+from mardini_cli.pipeline.settings import MakeSettings
+from mardini_cli.tasks.plan import Plan
+
+LARGEST_BATCH = 16
+"""Windows made at once on a GPU at most; more bring no speed."""
+SPARE = 0.9
+"""Share of the free memory that is planned for: allocators leave gaps."""
+TILES = (768, 512, 384, 256)
+"""Sides of tiles, working pixels, that are tried in turn."""
+MADE_BYTES, GIVEN_BYTES, WHOLE_BYTES = 900, 150, 40
+"""Motion latents, float32: bytes for a working pixel of a made and of a given frame, and for a
+pixel of any frame at its own size. Measured with ``tiny`` (``docs/performance.md``), rounded up."""
+TOKEN_TENSORS = 16
+"""Picture latents: tensors of the network's width that a token has at once, besides its MLP."""
+PICTURE_TENSORS = 8
+"""Picture latents: tensors of the first width that a pixel has at once in the autoencoder."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """The largest window of a job, and how it is run."""
+
+    config: ModelConfig
+    given: int
+    made: int
+    size: tuple[int, int]
+    """Height and width of the frames, pixels."""
+    work: tuple[int, int]
+    """Height and width at which motion is worked out, pixels."""
+    signals: int
+    """1, or 2 where guidance asks for the null signal as well; 0 without sampling."""
+    bytes_a_number: int
+    """Of the number type that the networks run in."""
+    planner_bytes: int
+    """Of the planner's weights."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """How a window is run so that it fits."""
+
+    batch: int = 1
+    tile: int | None = None
+    """Side of the tiles, working pixels; None: the whole frame."""
+    pixels_at_once: int = PIXELS_AT_ONCE
+    """Of frames that pass the VAE together; at least one frame does."""
+    offload: bool = False
+    """Whether the planner's weights wait in the processor's memory while frames are sampled."""
+
+
+def needed(job: Job, fit: Fit) -> int:
+    """Estimate what a batch takes at its worst moment, in bytes, without the weights."""
+    if job.config.guided:
+        return max(_guided(job, fit))
+    planning, *others = _pictures(job, fit)
+    return max(planning, max(others) - (job.planner_bytes if fit.offload else 0))
+
+
+def fitted(job: Job, wish: Fit, free: int, fixed_tile: bool = False) -> Fit:
+    """Find the first way to run a job that fits, from the quickest to the most frugal.
+
+    Args:
+        job: what is to be run.
+        wish: how it would be run with memory enough.
+        free: bytes beside the weights.
+        fixed_tile: whether the tiles were asked for, and stay as they are.
+
+    Raises:
+        MemoryLimitError: nothing fits.
+    """
+    last = wish
+    for last in _ways(job, wish, fixed_tile):
+        if needed(job, last) <= free:
+            return last
+    raise MemoryLimitError(
+        f"a window of {job.given + job.made} frames of {job.size[1]}x{job.size[0]} takes about"
+        f" {needed(job, last) / 2**30:.1f} GiB beside the weights",
+        needed=f"at most {max(free, 0) / 2**30:.1f} GiB",
+        do="try a smaller --resolution, smaller frames, or a larger --memory-limit",
+    )
+
+
+def frugal(fit: Fit, batch: int) -> Fit | None:
+    """Find what to try after a batch did not fit although it should have; None: nothing is left."""
+    if batch > 1:
+        return replace(fit, batch=-(-batch // 2))
+    smaller = [side for side in TILES if fit.tile is None or side < fit.tile]
+    return replace(fit, batch=1, tile=smaller[0], pixels_at_once=1) if smaller else None
+
+
+def job_of(plan: Plan, model: MarDini, size: tuple[int, int], settings: MakeSettings) -> Job:
+    """Describe the largest window of a plan over frames of ``size``."""
+    largest = max(plan.windows, key=lambda window: len(window.slots))
+    config, sampler = model.config, settings.sampler
+    return Job(
+        config=config,
+        given=len(largest.given),
+        made=len(largest.made),
+        size=size,
+        work=(
+            working_size(size, settings.resolution or config.guided.resolution)
+            if config.guided
+            else size
+        ),
+        signals=len(needs(sampler.guidance)) if sampler.steps else 0,
+        bytes_a_number=settings.dtype.itemsize,
+        planner_bytes=weight_bytes(model.planner),
+    )
+
+
+def wish_of(job: Job, settings: MakeSettings, device: torch.device) -> Fit:
+    """How a job would be run with memory enough."""
+    grid = Grid(-(-job.work[0] // TOKEN), -(-job.work[1] // TOKEN))
+    tile = side_for(grid) if settings.tile == "auto" else settings.tile
+    # One window keeps a processor's cores busy.
+    usual = LARGEST_BATCH if device.type == "cuda" else 1
+    return Fit(batch=settings.batch or usual, tile=tile)
+
+
+def free_bytes(device: torch.device, limit: int | None, weights: int) -> int | None:
+    """Bytes that windows may take beside loaded weights; None: there is no telling, and no limit.
+
+    Args:
+        device: where the model is.
+        limit: what the model may take in all, weights included; None takes what is free.
+        weights: bytes of the model's weights.
+    """
+    if limit is not None:
+        return limit - weights
+    if device.type != "cuda":
+        return None  # the system's memory is shared, and what is free there may be lent out
+    free, _ = torch.cuda.mem_get_info(device)
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int((free + held) * SPARE)
+
+
+def weight_bytes(model: torch.nn.Module) -> int:
+    """Bytes of a network's weights."""
+    return sum(p.numel() * p.element_size() for p in model.parameters())
+
+
+def _ways(job: Job, wish: Fit, fixed_tile: bool) -> Iterator[Fit]:
+    batch = wish.batch
+    while batch > 1:
+        yield replace(wish, batch=batch)
+        batch //= 2
+    one = replace(wish, batch=1)
+    yield one
+    if job.config.vae is not None:
+        one = replace(one, pixels_at_once=1)
+        yield one
+        one = replace(one, offload=True)
+        yield one
+    if not fixed_tile:
+        yield from (replace(one, tile=t) for t in TILES if wish.tile is None or t < wish.tile)
+
+
+def _guided(job: Job, fit: Fit) -> Iterator[int]:
+    work, frame = job.work[0] * job.work[1], job.size[0] * job.size[1]
+    tile = min(work, fit.tile**2) if fit.tile else work
+    whole = job.given * work * GIVEN_BYTES + (job.given + job.made) * frame * WHOLE_BYTES
+    yield fit.batch * (whole + job.made * tile * MADE_BYTES)
+    tokens = (job.given + job.made) * tile // 256
+    yield fit.batch * (whole + _network(job.config, tokens, job.bytes_a_number) * job.signals)
+
+
+def _pictures(job: Job, fit: Fit) -> Iterator[int]:
+    """Planning, sampling, and the autoencoder over a few frames."""
+    config, frame = job.config, job.size[0] * job.size[1]
+    vae = config.vae
+    assert vae is not None
+    frames = job.given + job.made
+    pictures = fit.batch * frames * frame * 12  # RGB in float32
+    low = min(config.low_resolution / min(job.size), 1.0) ** 2 * frame
+    width, mlp = config.planner.width, config.planner.mlp
+    planned = frames * low / 256 * (TOKEN_TENSORS * width + mlp) * job.bytes_a_number
+    yield pictures + int(fit.batch * planned)
+    tile = min(frame, fit.tile**2) if fit.tile else frame
+    batch = fit.batch * max(job.signals, 1)
+    yield pictures + batch * _network(config, frames * tile // 256, job.bytes_a_number)
+    at_once = max(frame, min(fit.pixels_at_once, fit.batch * frames * frame))
+    yield pictures + at_once * vae.widths[0] * PICTURE_TENSORS * job.bytes_a_number
+
+
+def _network(config: ModelConfig, tokens: int, bytes_a_number: int) -> int:
+    """The denoiser over so many tokens: at work, and what it keeps of given frames."""
+    denoiser = config.denoiser
+    at_work = TOKEN_TENSORS * denoiser.width + denoiser.mlp
+    return tokens * (at_work + 2 * denoiser.depth * denoiser.width // 4) * bytes_a_number
