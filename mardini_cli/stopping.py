@@ -5,9 +5,9 @@ Room: stopping (floor 1). Signals reach a process, not a job, and so this is sai
 patient: it is told, ends at its next good moment and raises. All else is ended by an exception.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from time import monotonic
@@ -33,6 +33,7 @@ class _State:
     asked: Reason | None = None
     patient: int = 0
     began: tuple[float, datetime] | None = None
+    tidying: list[Callable[[], None]] = field(default_factory=list)
 
 
 _state = _State()
@@ -78,3 +79,19 @@ def patience() -> Iterator[None]:
         yield
     finally:
         _state.patient -= 1
+
+
+@contextmanager
+def tidied(by: Callable[[], None]) -> Iterator[None]:
+    """What is called if the process is cut off inside the block, instead of its end."""
+    _state.tidying.append(by)
+    try:
+        yield
+    finally:
+        _state.tidying.remove(by)
+
+
+def tidy() -> None:
+    """The process is being cut off: take away what would be left."""
+    for by in reversed(_state.tidying):
+        by()

@@ -16,6 +16,7 @@ from mardini_cli.api.making import MakeRequest, span_of, tile_of
 from mardini_cli.api.resuming import settled
 from mardini_cli.errors import ConfigError, MardiniError, StoppedError
 from mardini_cli.events import Drawn, Event, Finished, Warned
+from mardini_cli.stopping import tidied
 
 if TYPE_CHECKING:
     from mardini_cli.media.workplace import Workplace
@@ -89,10 +90,10 @@ def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
 
     if job.request.output_dir is not None:
         make_room(job.output)
-    with Workplace(job.output, job.request.work_dir) as place:
+    with Workplace(job.output, job.request.work_dir) as place, tidied(place.tidy):
         try:
             yield from _make(job, models, place)
-        except MardiniError as error:
+        except (MardiniError, SystemExit) as error:  # the exit is what a signal raises
             if place.holds_frames and not isinstance(error, StoppedError):
                 yield Warned(
                     code="kept",
@@ -176,6 +177,8 @@ def _make(job: Job, models: Sequence[MarDini], place: Workplace) -> Iterator[Eve
             from mardini_cli.api.proof import prove_job
 
             yield from prove_job(job, writer)
+        writer.finish()
+        place.will_publish()
     place.is_done = True
 
 

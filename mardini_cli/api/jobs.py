@@ -93,6 +93,7 @@ def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> 
     """
     from mardini_cli.media.encoders import EncodeSettings, codec_for
     from mardini_cli.media.output import check_output, check_room
+    from mardini_cli.media.workplace import tidy
 
     encode = EncodeSettings(
         codec=request.codec,
@@ -105,7 +106,11 @@ def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> 
     )
     room = request.output_dir is None or request.output_dir.is_dir()
     for source in sources if room else ():
-        check_output(output, source, request.overwrite)
+        try:
+            check_output(output, source, request.overwrite)
+        except OutputExistsError:
+            tidy(output, request.work_dir)
+            raise
     codec_for(output, encode)
     if not room:
         check_room(output)

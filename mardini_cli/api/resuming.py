@@ -99,7 +99,9 @@ def _look(job: Job, writer: Writer, folder: Path) -> Found:
     why = "; ".join(_change(name, earlier.get(name, "not known"), now[name]) for name in grave)
     if not why:
         kept = segments.Segments(folder, writer.layout, writer.size)
-        if kept.mark and fits(job.plan, kept):
+        if not kept.mark:  # it ended before the first segment did
+            return Found()
+        if fits(job.plan, kept):
             return Found(
                 kept,
                 Resumed(
@@ -110,8 +112,8 @@ def _look(job: Job, writer: Writer, folder: Path) -> Found:
                 ),
             )
         kept.close()
-        why = "its files are damaged, or there are none"
-    if forced:
+        why = "its files are damaged"
+    elif forced:
         raise ResumeError(
             f"earlier work in {folder} does not fit: {why}",
             needed="what its frames were made from",

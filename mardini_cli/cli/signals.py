@@ -8,6 +8,7 @@ ends even what is patient; what has not tidied up a moment later is cut off, chi
 import os
 import signal
 import sys
+from contextlib import suppress
 from threading import Timer
 from types import FrameType
 
@@ -59,6 +60,8 @@ def _leave(code: ExitCode) -> None:
 
     for child in psutil.Process().children(recursive=True):
         child.kill()
+    with suppress(OSError):
+        stopping.tidy()
     if sys.stderr.isatty():
         os.write(2, _SHOW_CURSOR)
     os._exit(code)

@@ -9,6 +9,7 @@ ends. Whoever holds it may remove what a killed run left.
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +25,7 @@ from mardini_cli.media.output import PartFile, part_for
 LONGEST_NAME = 255
 """Bytes that file systems give a name."""
 _TRIES = 5
+_PARTS, _PUBLISHED = ".mardini-*.part", "published"
 
 
 def hidden_folder(output: Path, work_dir: Path | None = None) -> Path:
@@ -87,6 +89,12 @@ class Workplace:
         """A new part file for the result."""
         return part_for(self._output, self._folder)
 
+    def will_publish(self) -> None:
+        """The result is whole and gets its name next: if that was all that came, it is done."""
+        if self._folder is not None:
+            with translated(self._output, Doing.WRITING):
+                (self._folder / _PUBLISHED).touch()
+
     def __enter__(self) -> Self:
         if self._folder is not None:
             with translated(self._output, Doing.WRITING):
@@ -102,15 +110,19 @@ class Workplace:
     ) -> None:
         if self._folder is None or self._lock is None:
             return
-        folder = self.segments
-        assert folder is not None
+        self.tidy()
+        self._lock.release()
+
+    def tidy(self) -> None:
+        """Leave nothing but segments that are of use; the lock is still held."""
+        if self._folder is None or self.segments is None:
+            return
         if not self.holds_frames:
-            segments.remove(folder)
+            segments.remove(self.segments)
         _clear(self._folder)
         if not (self._folder / "segments").exists():
             # With the lock still held: who waits for this very file sees that it has no name.
             shutil.rmtree(self._folder, ignore_errors=True)
-        self._lock.release()
 
     def _held(self, folder: Path) -> FileLock:
         for _ in range(_TRIES):
@@ -134,9 +146,19 @@ class Workplace:
         )
 
 
+def tidy(output: Path, work_dir: Path | None = None) -> None:
+    """Remove what a run left that was killed after it had given the result its name."""
+    folder = hidden_folder(output)
+    if not (folder / _PUBLISHED).exists() or any(folder.glob(_PARTS)):
+        return
+    with suppress(OutputBusyError), Workplace(output, work_dir) as place:
+        place.is_done = True
+
+
 def _clear(folder: Path) -> None:
     """Remove part files and part folders."""
-    for path in folder.glob(".mardini-*.part"):
+    (folder / _PUBLISHED).unlink(missing_ok=True)
+    for path in folder.glob(_PARTS):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

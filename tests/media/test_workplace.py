@@ -1,0 +1,155 @@
+"""The hidden folder beside a result: its name, its lock, what stays in it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mardini_cli.errors import OutputBusyError
+from mardini_cli.media import output as places
+from mardini_cli.media import segments
+from mardini_cli.media.planes import LAYOUTS
+from mardini_cli.media.segments import Segments
+from mardini_cli.media.workplace import Workplace, hidden_folder, tidy
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def keep_one(place: Workplace) -> None:
+    """What a run leaves that was stopped."""
+    folder = place.segments
+    assert folder is not None
+    segments.begin(folder, {})
+    kept = Segments(folder, LAYOUTS["gray"], (8, 8))
+    kept.commit(1, 1, {}, ())
+    kept.close()
+
+
+def test_it_stands_beside_the_result_and_a_folder_of_pictures_has_one(tmp_path: Path) -> None:
+    assert hidden_folder(tmp_path / "a.mp4") == tmp_path / ".a.mp4.mardini"
+    assert hidden_folder(tmp_path / "out" / "%04d.png") == tmp_path / ".out.mardini"
+
+
+def test_results_of_one_name_do_not_meet_in_a_work_dir(tmp_path: Path) -> None:
+    first, second = (hidden_folder(tmp_path / n / "a.mp4", tmp_path / "w") for n in "xy")
+
+    assert first != second
+    assert first.parent == second.parent == tmp_path / "w"
+
+
+def test_the_longest_name_that_a_file_may_have_can_be_worked_on(tmp_path: Path) -> None:
+    output = tmp_path / ("ä" * 120 + ".mp4")
+    output.touch()
+    output.unlink()
+
+    with Workplace(output) as place:
+        place.part.path.touch()
+
+    assert names(tmp_path) == []
+
+
+def test_work_that_ends_early_leaves_what_is_of_use_and_nothing_else(tmp_path: Path) -> None:
+    def stopped(*, keeping: bool) -> None:
+        with Workplace(tmp_path / "a.mp4") as place:
+            place.part.path.touch()
+            if keeping:
+                keep_one(place)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stopped(keeping=False)
+    assert names(tmp_path) == []
+
+    with pytest.raises(RuntimeError):
+        stopped(keeping=True)
+    assert names(tmp_path / ".a.mp4.mardini") == ["lock", "segments"]
+
+    with Workplace(tmp_path / "a.mp4") as place:
+        place.is_done = True
+    assert names(tmp_path) == []
+
+
+def test_a_second_run_is_refused_also_from_another_process(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from mardini_cli.errors import OutputBusyError\n"
+        "from mardini_cli.media.workplace import Workplace\n"
+        "try:\n    Workplace(Path(sys.argv[1])).__enter__()\n"
+        "except OutputBusyError as error:\n    print(error.code)\n"
+    )
+    output = tmp_path / "a.mp4"
+
+    with Workplace(output):
+        with pytest.raises(OutputBusyError):
+            Workplace(output).__enter__()
+        other = subprocess.run(
+            [sys.executable, "-c", code, str(output)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        assert other.stdout == "output-busy\n"
+
+    with Workplace(output):  # free again
+        pass
+
+
+def test_what_a_killed_run_left_after_it_was_done_is_taken_away(tmp_path: Path) -> None:
+    output = tmp_path / "a.mp4"
+    killed = Workplace(output)
+    killed.__enter__()
+    keep_one(killed)
+    killed.part.path.touch()
+    killed.will_publish()
+
+    tidy(output)  # it still has its part file: it was killed before
+    assert names(tmp_path) == [".a.mp4.mardini"]
+
+    for part in (tmp_path / ".a.mp4.mardini").glob("*.part"):
+        part.replace(output)
+    tidy(output)  # it still holds the lock
+    assert names(tmp_path) == [".a.mp4.mardini", "a.mp4"]
+    lock = killed._lock
+    assert lock is not None
+    lock.release()
+    tidy(output)
+
+    assert names(tmp_path) == ["a.mp4"]
+
+
+def test_a_segment_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order that a power cut cannot harm: bytes, name, folder; the kept frame before all."""
+    told: list[str] = []
+    sync, replace = places.sync, Path.replace
+
+    def synced(path: Path) -> None:
+        told.append(f"sync {path.name}")
+        sync(path)
+
+    def renamed(self: Path, target: Path) -> Path:
+        told.append(f"{self.name} becomes {target.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(segments, "sync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    segments.begin(tmp_path / "work", {})
+    kept = Segments(tmp_path / "work", LAYOUTS["gray"], (8, 8))
+
+    kept.commit(1, 1, {}, ())
+
+    assert told == [
+        "sync manifest.part",
+        "manifest.part becomes manifest.json",
+        "sync work",
+        f"sync {tmp_path.name}",
+        "sync segment.part",
+        "segment.part becomes 000001.made",
+        "sync work",
+    ]
