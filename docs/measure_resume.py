@@ -415,7 +415,8 @@ def cost() -> None:
     each = [round(seconds / count * 1000) for seconds in (converting, putting, reading)]
     print(
         f"a frame at 1080p: {size / 1e6:.2f} MB; of one core {each[0]} ms to convert,"
-        f" {each[1]} ms to put, {each[2]} ms to read; {ending * 1000:.0f} ms to end a segment of {count} frames"
+        f" {each[1]} ms to put, {each[2]} ms to read;"
+        f" {ending * 1000:.0f} ms to end a segment of {count} frames"
     )
 
 
