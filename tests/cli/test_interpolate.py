@@ -237,7 +237,16 @@ def test_a_signal_in_the_middle_of_the_work_leaves_nothing(
     number: signal.Signals, status: int, nano: Path, folder: Path
 ) -> None:
     write_clip(folder / "walk.mkv", even_times(400))
-    words = ("interpolate", "walk.mkv", "--model", str(nano), "--device", "cpu")
+    words = (
+        "interpolate",
+        "walk.mkv",
+        "--model",
+        str(nano),
+        "--device",
+        "cpu",
+        "--resume",
+        "never",
+    )
 
     process = subprocess.Popen(
         [sys.executable, "-m", "mardini_cli", *words],
