@@ -160,7 +160,7 @@ AllowNetworkOpt = Annotated[
     bool,
     typer.Option(
         "--allow-network",
-        help="Read playlists (HLS, DASH) too: they may name hosts and other files.",
+        help="Read playlists (HLS) that you trust: they name other files and hosts.",
     ),
 ]
 CodecOpt = Annotated[

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mardini_cli.cli import options
-from mardini_cli.cli.screen import Screen
+from mardini_cli.cli.screen import Screen, visible
 from mardini_cli.errors import MissingWeightsError
 from mardini_cli.events import Event
 
@@ -152,4 +152,5 @@ def card(name: NameArg = "mardini-tiny") -> None:
         raise MissingWeightsError(
             f"{name} is not here", needed="weights that were fetched", do="download them first"
         )
-    typer.echo(model_card(path), nl=False)
+    # A stranger's words: whatever a terminal would obey is made visible.
+    typer.echo("\n".join(visible(line) for line in model_card(path).splitlines()))

@@ -302,7 +302,10 @@ def holds(kind: FileKind, stream: Stream) -> bool:
 
 def holds_in(name: str, stream: Stream) -> bool:
     """The same for a muxer by FFmpeg's name."""
-    trial = av.open(io.BytesIO(), "w", format=name)
+    try:
+        trial = av.open(io.BytesIO(), "w", format=name)
+    except ValueError:  # a form that is only read, such as a picture
+        return False
     try:
         trial.add_stream_from_template(stream)
         trial.start_encoding()

@@ -36,7 +36,7 @@ FORMATS = (
     "dpx_pipe,j2k_pipe,gif_pipe,pnm_pipe,ppm_pipe,pgm_pipe,pam_pipe,qoi_pipe,tga_pipe"
 )
 
-PLAYLISTS = "hls,dash"
+PLAYLISTS = "hls"
 REMOTE = "file,http,https,tcp,tls,httpproxy,crypto,data"
 PATIENCE = 20.0
 """Seconds that a host may take to answer."""
@@ -103,6 +103,12 @@ def translated(path: Path, doing: Doing) -> Iterator[None]:
         raise translate(error, path, doing) from error
 
 
+def is_playlist(path: Path) -> bool:
+    """Whether a file begins as an HLS playlist does."""
+    with path.open("rb") as file:
+        return file.read(16).removeprefix(b"\xef\xbb\xbf").startswith(b"#EXTM3U")
+
+
 def open_source(path: Path, limits: Limits = USUAL) -> InputContainer:
     """Open a regular file for reading.
 
@@ -129,6 +135,12 @@ def open_source(path: Path, limits: Limits = USUAL) -> InputContainer:
                 do="copy or download it again",
             )
         # An absolute path: no name can be taken for a protocol or an option.
+        if not limits.network and is_playlist(path):
+            raise NotMediaError(
+                f"{path} is a playlist, which names other files or hosts",
+                needed="a film or picture of its own",
+                do="name the film itself; if you trust the list, add --allow-network",
+            )
         container: InputContainer = av.open(
             str(path.absolute()),
             "r",

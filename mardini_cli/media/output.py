@@ -29,8 +29,8 @@ def check_output(output: Path, source: Path, overwrite: bool) -> None:
     if is_numbered(output):
         _check_folder(output, overwrite)
         return
-    if output.exists():
-        if source.exists() and output.samefile(source):
+    if os.path.lexists(output):  # a link that leads nowhere stands there too
+        if output.exists() and source.exists() and output.samefile(source):
             raise OutputIsInputError(
                 f"{output} is the input itself",
                 needed="another file for the result",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from mardini_cli.errors import DamagedMediaError, MardiniError
+from mardini_cli.errors import DamagedMediaError, LimitError, MardiniError
 from mardini_cli.media.limits import Limits
 
 
@@ -32,7 +32,7 @@ def opened(path: Path, formats: tuple[str, ...], limits: Limits) -> Iterator[Ima
         DamagedMediaError: whatever goes wrong inside the block and is not ours.
     """
     try:
-        picture = _identified(path, formats)
+        picture = _identified(path, formats, limits)
         if picture is None:
             yield None
             return
@@ -49,10 +49,19 @@ def opened(path: Path, formats: tuple[str, ...], limits: Limits) -> Iterator[Ima
         ) from error
 
 
-def _identified(path: Path, formats: tuple[str, ...]) -> Image.Image | None:
+def _identified(path: Path, formats: tuple[str, ...], limits: Limits) -> Image.Image | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is the limit
         try:
             return Image.open(path, formats=formats)
-        except (UnidentifiedImageError, Image.DecompressionBombError):
+        except UnidentifiedImageError:
             return None
+        except Image.DecompressionBombError as error:
+            guard = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            if limits.pixels > guard:
+                return None
+            raise LimitError(
+                f"{path} has more than {guard} pixels",
+                needed=f"at most {limits.pixels}",
+                do="if it is what it should be, raise --max-pixels",
+            ) from error

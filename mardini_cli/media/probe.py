@@ -183,7 +183,7 @@ def _scan(walk: Decoding, path: Path, watch: Watch | None) -> _Found:
         raise error(
             f"{path}: no frame can be decoded",
             needed=f"at least one picture, of at most {walk.limits.pixels} pixels",
-            do="check that the file is whole",
+            do="check that the file is whole; --max-pixels allows larger ones",
         )
     return _Found(first, tuple(times), transparent)
 

@@ -57,7 +57,7 @@ def model_card(folder: Path, licence: str = "other") -> str:
     """
     path = folder / MODEL_CARD
     if folder.is_dir() and path.is_file():
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="replace")
     card = read_card(folder)
     return DRAFT.format(
         licence=licence,

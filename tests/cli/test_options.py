@@ -1,0 +1,205 @@
+"""Random command lines, with the words of people in a hurry and of people with bad intentions.
+
+Every one of them ends in success or in one clear line, exit 1 or 2, and leaves nothing behind.
+"""
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, assume, settings
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+from typer.main import get_command
+
+from mardini_cli.cli.app import app, main
+from tests.pipeline.clips import even_times, nano_weights, write_clip
+
+COMMANDS = ("interpolate", "animate", "extend", "fill", "probe", "verify")
+ODD = (
+    *("", "0", "1", "2", "-1", "3.5", "1e400", "nan", "inf", "1/0", "99999999999999999999", "a,b"),
+    *("auto", "off", "none", "abc", "../..", "\x1b[31m", "üñ", "%s%n", "0..1", "1..0", "0..9e9"),
+    *("[bold]", "{x}", "'; ls", "\u202e", "-", "--", "nul\ud800"),
+)
+"""For any flag."""
+RIGHT: dict[str, tuple[str, ...]] = {
+    "--output": ("a.mkv", "a.mp4", "a.gif", "p/%03d.png", "a.xyz", "no/a.mkv", "in.mkv", "/", "."),
+    "--factor": ("2", "3", "64"),
+    "--fps": ("24", "59.94", "60000/1001", "1000"),
+    "--slow-motion": ("2", "1.5"),
+    "--speed": ("0:1,0.1:0.5", "0:2"),
+    "--start": ("0.04", "1f", "0:00.04"),
+    "--end": ("0.16", "4f", "9"),
+    "--audio": ("drop", "stretch", "loop", "keep"),
+    "--cuts": ("off", "in.mkv"),
+    "--cut-threshold": ("0.5", "2"),
+    "--at-cuts": ("predict", "hold"),
+    "--duplicates": ("keep", "smooth"),
+    "--between": ("1", "3"),
+    "--frame": ("0=in.png", "0.2=in.png", "x=in.png", "0.1=no.png"),
+    "--seconds": ("0.2", "1/8"),
+    "--frames": ("2", "4"),
+    "--smooth": ("16", "24"),
+    "--reference-at": ("middle", "last", "1"),
+    "--variations": ("2",),
+    "--direction": ("both", "backward"),
+    "--context": ("1", "2", "99"),
+    "--missing": ("1-2", "0-99", "3,1"),
+    "--keep": ("0,4",),
+    "--damaged": ("auto",),
+    "--fit": ("pad", "crop"),
+    "--background": ("white", "#ff0000", "#f"),
+    "--steps": ("1", "1001"),
+    "--guidance": ("2.5",),
+    "--seed": ("7",),
+    "--device": ("cpu", "cuda", "cuda:9", "mps"),
+    "--devices": ("cpu", "cpu,cpu", ",", "0,1"),
+    "--dtype": ("fp32", "bf16", "fp16"),
+    "--attention": ("sdpa", "xformers"),
+    "--resolution": ("64", "1"),
+    "--tile": ("256", "off", "8"),
+    "--batch": ("3", "auto"),
+    "--faults": ("warn", "stop"),
+    "--max-pixels": ("100", "99999"),
+    "--max-frames": ("3", "50"),
+    "--codec": ("ffv1", "h264", "vp9", "gif", "prores", "h264_nvenc"),
+    "--crf": ("20", "99"),
+    "--preset": ("ultrafast", "p4", "12"),
+    "--bitrate": ("1M",),
+    "--pix-fmt": ("yuv420p", "rgb24", "yuv444p10le"),
+    "--range": ("0..0.1", "0.05..0.2"),
+    "--compare": ("repeat", "blend"),
+    "--input-fps": ("25",),
+    "--input-format": ("rawvideo",),
+    "--input-size": ("64x48", "99999x99999"),
+    "--input-pix-fmt": ("yuv420p",),
+    "--resume": ("auto", "never", "force"),
+}
+INPUTS = ("in.mkv", "in.png", "no.mkv", "text.mp4", "pictures", "p%d.png", "-", "in.mkv in.png", "")
+LEFT_OUT = {"--model", "--write-cuts", "--work-dir", "--help", "--until", "--max-minutes"}
+"""What would go to the network, or is meant to leave something."""
+
+
+def options_of(command: str) -> list[tuple[str, bool]]:
+    """Names of a command's options, and whether each takes a word."""
+    found = []
+    for param in get_command(app).commands[command].params:  # type: ignore[attr-defined]
+        name = max(param.opts, key=len)
+        if name.startswith("--") and name not in LEFT_OUT:
+            found.append((name, not param.is_flag))
+    return found
+
+
+@st.composite
+def command_lines(draw: st.DrawFn) -> list[str]:
+    """A command, its inputs and up to five of its options."""
+    command = draw(st.sampled_from(COMMANDS))
+    words = [command, *draw(st.sampled_from(INPUTS)).split()]
+    chosen = draw(st.lists(st.sampled_from(options_of(command)), max_size=5, unique=True))
+    for name, takes_word in chosen:
+        words.append(name)
+        if takes_word:
+            right = RIGHT.get(name, ())
+            is_right = bool(right) and draw(st.integers(0, 3)) > 0
+            words.append(draw(st.sampled_from(right if is_right else ODD)))
+    if command not in ("probe", "verify"):
+        # Small work, and not the default weights; first, so that the chosen ones win.
+        words[1:1] = ["--model", "nano", "--max-frames", "60", "--device", "cpu"]
+        if command == "animate":
+            words[1:1] = ["--steps", "1", "--frames", "3"]
+    return words
+
+
+@contextmanager
+def room(files: Path) -> Iterator[Path]:
+    """A folder of its own with all inputs, as the current one."""
+    place = files.with_name("room")
+    shutil.copytree(files, place)
+    try:
+        with chdir(place):
+            yield place
+    finally:
+        shutil.rmtree(place)
+
+
+def run(words: list[str]) -> tuple[int, str, str]:
+    """Run the whole program; anything but an exit is raised."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
+    empty = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with (
+        patch.object(sys, "argv", ["mardini", *words]),
+        patch.object(sys, "stdin", empty),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+            code = 0
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else int(bool(exit_.code))
+        out.flush()
+        err.flush()
+    told = [stream.buffer.getvalue().decode(errors="replace") for stream in (out, err)]
+    return code, *told  # type: ignore[return-value]
+
+
+def listing(folder: Path) -> set[str]:
+    return {os.fspath(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("options") / "files"
+    (folder / "pictures").mkdir(parents=True)
+    write_clip(folder / "in.mkv", even_times(6), sound=True)
+    write_clip(folder / "in.png", even_times(1), codec="png", pixel_format="rgb24")
+    for number in range(3):
+        shutil.copy(folder / "in.png", folder / "pictures" / f"{number}.png")
+        shutil.copy(folder / "in.png", folder / f"p{number}.png")
+    (folder / "text.mp4").write_text("no film")
+    nano_weights(folder / "nano")
+    return folder
+
+
+def check(words: list[str], files: Path) -> None:
+    """One command line, from the words to the folder afterwards."""
+    with room(files) as place:
+        before = listing(place)
+        code, out, err = run(words)
+        left = listing(place) - before
+
+    assert code in (0, 1, 2), (words, code, err)
+    assert "Traceback" not in err, (words, err)
+    assert "\x1b" not in err, (words, err)
+    if code:
+        lines = [line for line in err.splitlines() if line.startswith(("mardini: ", "Error: "))]
+        told = [line for line in lines if not line.startswith("mardini: warning: ")]
+        assert told, (words, code, err)
+        if "in.png" not in words:  # of several inputs, those that could be done were done
+            assert not left, (words, left, err)
+    else:
+        assert out or "-" in words or "--quiet" in words, (words, err)
+
+
+checked = settings(suppress_health_check=list(HealthCheck))
+
+
+@settings(checked, max_examples=60)
+@for_all(words=command_lines())
+def test_any_command_line_ends_in_success_or_one_clear_line(words: list[str], files: Path) -> None:
+    assume(not any("\x00" in word for word in words))
+
+    check(words, files)
+
+
+@pytest.mark.slow
+@settings(checked, max_examples=1500)
+@for_all(words=command_lines())
+def test_so_do_many_more(words: list[str], files: Path) -> None:
+    check(words, files)
