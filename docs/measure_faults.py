@@ -34,6 +34,9 @@ from typing import IO, Any
 
 LONGEST = 20.0
 """Seconds that one file may take."""
+WARMING = 60.0
+"""More seconds for the first file of a child, which has torch to load."""
+CHILD = ["-m", "docs.measure_faults", "--child"]
 MEMORY = 8 * 2**30
 """Address space of the child, bytes: torch alone maps more than half of it."""
 LARGEST_SEED = 400_000
@@ -136,21 +139,21 @@ class Worker:
         if answer is None:
             process.kill()
         if not answer:
-            status = process.wait()
-            self.process = None
+            status = self._end(process)
             return "hang" if answer is None else f"crash: the process ended with {status}"
         return str(json.loads(answer))
 
     def _start(self) -> "subprocess.Popen[str]":
-        words = [sys.executable, "-m", "docs.measure_faults", "--child", str(self.room)]
-        self.process = subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(self.room / "stderr.txt").open("ab"),
-            text=True,
-            bufsize=1,
-        )
+        words = [sys.executable, *CHILD, str(self.room)]
+        with (self.room / "stderr.txt").open("ab") as errors:
+            self.process = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                bufsize=1,
+            )
         self.fresh = True
         return self.process
 
@@ -158,15 +161,20 @@ class Worker:
         """The next line; empty where the child died, None where it takes too long."""
         stdout: IO[str] | None = process.stdout
         assert stdout is not None
-        ready, _, _ = select.select([stdout], [], [], LONGEST + (60 if self.fresh else 0))
+        ready, _, _ = select.select([stdout], [], [], LONGEST + (WARMING if self.fresh else 0))
         self.fresh = False
         return stdout.readline() if ready else None
 
+    def _end(self, process: "subprocess.Popen[str]") -> int:
+        self.process = None
+        with suppress(BrokenPipeError):
+            process.__exit__(None, None, None)  # closes the pipes, and waits
+        return process.wait()
+
     def close(self) -> None:
         """End the child."""
-        if self.process is not None and self.process.stdin is not None:
-            self.process.stdin.close()
-            self.process.wait()
+        if self.process is not None:
+            self._end(self.process)
 
 
 @dataclass

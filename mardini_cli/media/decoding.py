@@ -113,7 +113,7 @@ class Decoding:
     def __post_init__(self) -> None:
         self.origin = origin_of(self.container)
         self.stream.thread_type = "AUTO"
-        self.stream.codec_context.options = {"max_pixels": str(min(self.limits.pixels, 2**31 - 1))}
+        self.stream.codec_context.options = {"max_pixels": str(self.limits.padded)}
         self.seer = _transparent_decoder(self.stream)
 
     def frames(self) -> Iterator[tuple[Fraction, VideoFrame]]:

@@ -147,7 +147,7 @@ def open_source(path: Path, limits: Limits = USUAL) -> InputContainer:
             options={
                 "protocol_whitelist": REMOTE if limits.network else "file",
                 "format_whitelist": f"{FORMATS},{PLAYLISTS}" if limits.network else FORMATS,
-                "max_pixels": str(min(limits.pixels, 2**31 - 1)),
+                "max_pixels": str(limits.padded),
             },
             timeout=PATIENCE if limits.network else None,
             **_METADATA,

@@ -34,6 +34,13 @@ class Limits:
                 do="leave --max-pixels and --max-frames out",
             )
 
+    @property
+    def padded(self) -> int:
+        """The limit for FFmpeg, which counts whole blocks of memory: it refuses what is far above
+        before it makes room for it; ``check_size`` is exact.
+        """
+        return min(self.pixels * 5 // 4 + 2**16, 2**31 - 1)
+
     def check_size(self, path: Path, width: int, height: int) -> None:
         """Refuse a picture that is too large, before it is decoded.
 
