@@ -20,8 +20,12 @@ _TOWER = re.compile(
 )
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, largest: int = LARGEST) -> dict[str, Any]:
     """Read a file of settings.
+
+    Args:
+        path: of the file.
+        largest: bytes that it may have.
 
     Raises:
         MissingFileError: no such file.
@@ -33,15 +37,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         )
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+            data = file.read(largest + 1)
         text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path} cannot be read ({error})", needed="a TOML file of settings", do="check it"
         ) from error
-    if len(data) > LARGEST:
+    if len(data) > largest:
         raise ConfigError(
-            f"{path} is larger than {LARGEST} bytes", needed="a file of settings", do="check it"
+            f"{path} is larger than {largest} bytes", needed="a file of settings", do="check it"
         )
     return parse_toml(text, str(path))
 

@@ -20,7 +20,6 @@ Settings bear the names of the flags. Relative paths start from the folder of th
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,8 @@ from typing import Any
 from mardini_cli.api.batch import Item, item_of, placed
 from mardini_cli.api.inputs import FILMS, PICTURES, gathered, is_url
 from mardini_cli.api.settings import TASKS, request_of, settings_names
-from mardini_cli.errors import ConfigError, MissingFileError
+from mardini_cli.errors import ConfigError
+from mardini_cli.tables import read_toml
 
 LARGEST = 16 * 2**20
 """Bytes of a job file: far more than a person writes, far less than a machine's memory."""
@@ -48,7 +48,7 @@ def read_jobs(path: Path, over: Mapping[str, Any] | None = None) -> list[Item]:
         MissingFileError: no such file, or a folder or pattern in it that stands for nothing.
         ConfigError: no TOML, an unknown key, or a value that means nothing; says which job.
     """
-    told = _toml(path)
+    told = read_toml(path, LARGEST)
     tables, shared = told.pop("job", []), told.pop("all", {})
     if told or not _are_tables(tables) or not isinstance(shared, dict):
         raise ConfigError(
@@ -147,23 +147,3 @@ def _check_shared(shared: Mapping[str, Any], where: str) -> None:
 
 def _are_tables(told: Any) -> bool:
     return isinstance(told, list) and all(isinstance(one, dict) for one in told)
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise MissingFileError(
-            f"{path}: {error.strerror}", needed="a job file, TOML", do="check the path"
-        ) from error
-    if len(data) > LARGEST:
-        raise ConfigError(
-            f"{path} has more than {LARGEST} bytes", needed="a job file", do="part it in several"
-        )
-    try:
-        return tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:  # neither UTF-8 nor TOML, or a tower of brackets
-        raise ConfigError(
-            f"{path} is not TOML: {error}", needed="a job file", do="mend it"
-        ) from error

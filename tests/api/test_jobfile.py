@@ -86,7 +86,7 @@ def test_every_job_has_its_own_settings_and_those_that_are_shared(folder: Path) 
         ("[[job]]\ninput = 'k'\ntask = 'extend'", "nothing there to work on"),
         ("[[job]", "is not TOML"),
         ("a = " + "[" * 100_000, "is not TOML"),
-        ("# " + "x" * 2**24, "has more than"),
+        ("# " + "x" * 2**24, "is larger than"),
     ],
 )
 def test_what_is_wrong_in_a_job_file_is_one_line(folder: Path, text: str, words: str) -> None:
