@@ -6,6 +6,7 @@ Room: device (floor 1). Torch is imported late, so that ``--help`` stays quick.
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from mardini_cli.errors import DeviceError, UsageError
@@ -49,6 +50,31 @@ def choose_device(name: str = "auto") -> torch.device:
             f"no {name} device on this machine", needed="one that torch sees", do="try --device cpu"
         )
     return device
+
+
+def use_threads(count: int) -> None:
+    """Let the networks, and the prior flow, run on so many processor threads: ``--threads``."""
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def prepare_compiler() -> None:
+    """Check that a C compiler is there, and give what torch compiles a place that lasts.
+
+    Torch's own place is a temporary folder, which many systems empty when they start.
+
+    Raises:
+        DeviceError: none is on the PATH.
+    """
+    names = [os.environ.get("CXX") or os.environ.get("CC") or "", "c++", "g++", "gcc", "clang"]
+    if not any(name and shutil.which(name) for name in names):
+        raise DeviceError(
+            "no C compiler on this machine", needed="g++ or clang", do="leave out --compile"
+        )
+    from platformdirs import user_cache_path
+
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache_path("mardini") / "compiled"))
 
 
 def cores() -> int:

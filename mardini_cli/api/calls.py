@@ -63,6 +63,9 @@ class Making(TypedDict, total=False):
     resolution: int | None
     tile: str
     batch: int | None
+    memory_limit: str | None
+    threads: int | None
+    compile: bool
     faults: Faults
     max_pixels: int
     max_frames: int

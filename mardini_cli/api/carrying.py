@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from mardini_cli.api.jobs import Job, Tools, comparison_of, planned, preview_of
-from mardini_cli.api.making import MakeRequest, span_of, tile_of
+from mardini_cli.api.making import MakeRequest, bytes_of, span_of, tile_of
 from mardini_cli.api.resuming import settled
 from mardini_cli.errors import ConfigError, MardiniError, StoppedError
 from mardini_cli.events import Drawn, Event, Finished, Warned
@@ -44,7 +44,14 @@ def load_models(request: MakeRequest, tools: Tools) -> list[MarDini]:
     """Load the weights on every device, settled for the number type of the job."""
     if _kept is None:
         return _loaded(request, tools)
-    key = (tools.weights, tools.device, tools.others, tools.dtype, request.attention)
+    key = (
+        tools.weights,
+        tools.device,
+        tools.others,
+        tools.dtype,
+        request.attention,
+        request.compile,
+    )
     if key not in _kept:
         _kept.clear()
         _kept[key] = _loaded(request, tools)
@@ -56,13 +63,14 @@ def _loaded(request: MakeRequest, tools: Tools) -> list[MarDini]:
 
     from mardini_cli import weights
     from mardini_cli.model.attention import use_backend
-    from mardini_cli.pipeline.settling import settle
+    from mardini_cli.pipeline.settling import compile_blocks, settle
 
     models = []
     for device in (tools.device, *tools.others):
         model = weights.load(request.model, device, torch.float32)
         use_backend(model, cast("Backend", request.attention))
-        models.append(settle(model, tools.dtype))
+        settle(model, tools.dtype)
+        models.append(compile_blocks(model) if request.compile else model)
     return models
 
 
@@ -164,6 +172,7 @@ def _make(job: Job, models: Sequence[MarDini], place: Workplace) -> Iterator[Eve
         resolution=job.request.resolution,
         tile=tile_of(job.request.tile),
         batch=job.request.batch,
+        memory=bytes_of(job.request.memory_limit),
         match=job.match,
         strict=job.request.faults == "stop",
     )

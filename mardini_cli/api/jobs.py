@@ -152,8 +152,12 @@ def choose_tools(request: MakeRequest, encode: EncodeSettings) -> Tools:
         WeightsError, DeviceError, UsageError: what was asked for is not there.
     """
     from mardini_cli import weights
-    from mardini_cli.device import choose_device, choose_dtype
+    from mardini_cli.device import choose_device, choose_dtype, prepare_compiler, use_threads
 
+    if request.threads is not None:
+        use_threads(request.threads)
+    if request.compile:
+        prepare_compiler()
     config = weights.read_card(weights.find(request.model, fetch=False)).config
     device, *others = [choose_device(name) for name in _device_names(request)]
     dtype = choose_dtype(request.dtype, device)

@@ -3,6 +3,7 @@
 Room: api. Light to import.
 """
 
+import re
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
@@ -45,6 +46,13 @@ class MakeRequest:
     """Tiles that denoiser and decoder work on: auto, off, or their side in working pixels."""
     batch: int | None = None
     """Windows made at once; None takes what suits the device."""
+    memory_limit: str | None = None
+    """What the model may take, weights included, such as 8G; None: what is free on a GPU."""
+    threads: int | None = None
+    """Processor threads of the networks and of the prior flow; None is one a core. Files have
+    threads of their own."""
+    compile: bool = False
+    """Let torch compile the networks' blocks first."""
     faults: Faults = "stop"
     """Made frames that cannot be right, twice: stop, or warn and keep them."""
     max_pixels: int = MAX_PIXELS
@@ -153,9 +161,31 @@ def check_making(request: MakeRequest) -> None:
             needed="one of them",
             do="leave --output or --output-dir out",
         )
+    if request.threads is not None and request.threads < 1:
+        raise ConfigError(
+            f"threads {request.threads}", needed="at least 1", do="leave it out to use every core"
+        )
+    bytes_of(request.memory_limit)
     tile_of(request.tile)
     span_of(request.range)
     _ = request.limits
+
+
+def bytes_of(text: str | None) -> int | None:
+    """Read a size such as 8G, 1.5 GiB or 900M: bytes, with binary units.
+
+    Raises:
+        ConfigError: other words, or nothing at all.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ") if found else 0
+    if size < 1:
+        raise ConfigError(
+            f"memory limit '{text}'", needed="a size such as 8G or 900M", do="try --memory-limit 8G"
+        )
+    return int(size)
 
 
 def tile_of(text: str) -> int | Literal["auto"] | None:

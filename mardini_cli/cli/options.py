@@ -163,6 +163,22 @@ AllowNetworkOpt = Annotated[
         help="Read playlists (HLS) that you trust: they name other files and hosts.",
     ),
 ]
+MemoryLimitOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--memory-limit",
+        metavar="SIZE",
+        help="Memory that the model may take, such as 8G. Without it: what is free on a GPU.",
+    ),
+]
+ThreadsOpt = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", help="Processor threads of the model. Default: cores."),
+]
+CompileOpt = Annotated[
+    bool,
+    typer.Option("--compile", help="Compile the networks first: pays on a GPU, for long jobs."),
+]
 CodecOpt = Annotated[
     str | None,
     typer.Option(

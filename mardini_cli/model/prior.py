@@ -20,8 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mardini_cli.device import cores
-
 Bytes = NDArray[np.uint8]
 Preset = Literal["ultrafast", "fast", "medium"]
 _LUMA = (0.299, 0.587, 0.114)
@@ -69,10 +67,10 @@ def flows(
 ) -> NDArray[np.float32]:
     """Flow of every pair, ``p 2 h w``; pairs are shared out over the threads of ``pool``.
 
-    Without a pool, over as many threads as the process has cores.
+    Without a pool, over as many threads as torch uses.
     """
     if pool is None:
-        with ThreadPoolExecutor(min(len(pairs), cores())) as own:
+        with ThreadPoolExecutor(min(len(pairs), torch.get_num_threads())) as own:
             return flows(pairs, preset, own, shrink)
     work = partial(dis_flow, preset=preset, shrink=shrink)
     return np.stack(list(pool.map(work, *zip(*pairs, strict=True))))

@@ -35,6 +35,9 @@ making = st.fixed_dictionaries(
         "overwrite": st.booleans(),
         "tile": st.sampled_from(["auto", "off", "512"]),
         "batch": st.none() | st.integers(1, 8),
+        "memory_limit": st.none() | st.sampled_from(["8G", "900M"]),
+        "threads": st.none() | st.integers(1, 8),
+        "compile": st.booleans(),
         "compare": st.none() | st.sampled_from(["repeat", "blend"]),
     },
 )
