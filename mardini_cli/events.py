@@ -151,6 +151,20 @@ class Cached:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """A run's averaged weights lie in a folder of their own, ready to share."""
+
+    output: Path
+    run: Path
+    stage: str
+    """The last one that they have been through, or are in the middle of."""
+    step: int | None
+    """Where in the middle; None at its end."""
+    size: int
+    """Bytes of tensors."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StagePrice:
     """What one stage of a training run asks for."""
 
@@ -432,6 +446,7 @@ Event = (
     | Measured
     | Trained
     | Paused
+    | Exported
     | Cached
     | Priced
     | Located

@@ -19,7 +19,7 @@ from mardini_cli.api.probe import ProbeRequest, probe
 from mardini_cli.api.proof import VerifyRequest, verify
 from mardini_cli.api.settings import task_of
 from mardini_cli.api.shots import AtCuts, Duplicates
-from mardini_cli.api.train import train, train_cache, train_price, train_settings
+from mardini_cli.api.train import train, train_cache, train_export, train_price, train_settings
 
 __all__ = [
     "FILMS",
@@ -61,6 +61,7 @@ __all__ = [
     "task_of",
     "train",
     "train_cache",
+    "train_export",
     "train_price",
     "train_settings",
     "verify",

@@ -6,8 +6,9 @@ Room: api.
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from mardini_cli.events import Event, Priced
+from mardini_cli.events import Event, Exported, Priced
 from mardini_cli.training.stages import Resume
+from mardini_cli.weights.layout import Storage
 
 
 def train(
@@ -66,6 +67,33 @@ def train_cache(
     from mardini_cli.training.caching import fill
 
     yield from fill(settings, stage, steps, overwrite=overwrite)
+
+
+def train_export(
+    run: Path,
+    output: Path | None = None,
+    storage: Storage = "int8",
+    licence: str = "other",
+    *,
+    overwrite: bool = False,
+) -> Exported:
+    """Make weights to share of a run, ended or not: averaged, with a draft of a model card.
+
+    Args:
+        run: folder of the run.
+        output: weights folder; None is ``RUN/release``.
+        storage: ``int8`` (large matrices), ``bf16`` or ``fp32``.
+        licence: for the card.
+        overwrite: whether a weights folder that stands there is replaced.
+
+    Raises:
+        MardiniError: anything that the user can act on.
+    """
+    from mardini_cli.training.export import ExportRequest, export
+
+    return export(
+        ExportRequest(run=run, output=output, storage=storage, licence=licence, overwrite=overwrite)
+    )
 
 
 def train_settings(config: Path, changes: Sequence[str] = ()) -> str:

@@ -28,6 +28,7 @@ from mardini_cli.cli.tables import (
 from mardini_cli.cli.wording import (
     began_line,
     cached_line,
+    exported_line,
     failed_line,
     fetched_line,
     finished_line,
@@ -49,6 +50,7 @@ from mardini_cli.events import (
     Drawn,
     Event,
     Examined,
+    Exported,
     Failed,
     Fetched,
     Finished,
@@ -168,6 +170,10 @@ class Screen:
             case Paused():
                 if not self.quiet:
                     self._write(self.err, paused_line(event))
+                self._write_path(event.output)
+            case Exported():
+                if not self.quiet:
+                    self._write(self.err, visible(exported_line(event)))
                 self._write_path(event.output)
             case Cached():
                 if not self.quiet:

@@ -16,6 +16,7 @@ from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
 from mardini_cli.errors import UsageError
 from mardini_cli.training.stages import Resume
+from mardini_cli.weights.layout import Storage
 
 CONFIG = typer.Argument(
     metavar="CONFIG|FOLDER",
@@ -155,6 +156,36 @@ def cache(
     Screen.here(json=json, quiet=quiet).follow(
         api.train_cache(config, words, stage, steps, overwrite=overwrite)
     )
+
+
+@train.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, ended or not.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Weights folder. Without it: RUN/release."),
+    ] = None,
+    storage: Annotated[
+        Storage, typer.Option("--storage", help="int8 for large matrices, or all bf16 or fp32.")
+    ] = "int8",
+    licence: Annotated[
+        str, typer.Option("--licence", help="For the model card, in the Hub's words: mit, other...")
+    ] = "other",
+    overwrite: options.OverwriteOpt = False,
+    json: options.JsonOpt = False,
+    quiet: options.QuietOpt = False,
+) -> None:
+    """Make weights to share of a run: averaged, with a model card to be finished.
+
+    The folder has the Hub's form: --model takes it, mardini weights push sends it. Of a run that is
+    under way, or was stopped, the average of its last checkpoint is taken. The card tells stages,
+    cost and held-out figures; whose the clips are, and what the weights may be used for, is for you
+    to say in its README.md.
+
+    Example: mardini train export runs/mine -o my-weights
+    """
+    made = api.train_export(run, output, storage, licence, overwrite=overwrite)
+    Screen.here(json=json, quiet=quiet).follow(iter([made]))
 
 
 def _settings(

@@ -7,6 +7,7 @@ from mardini_cli.events import (
     Began,
     Cached,
     Examined,
+    Exported,
     Failed,
     Fetched,
     Finished,
@@ -105,6 +106,15 @@ def cached_line(result: Cached) -> str:
     return (
         f"kept {result.steps} batches for stage {result.stage}, {_mib(result.size)}, "
         f"in {result.elapsed:.1f} s"
+    )
+
+
+def exported_line(result: Exported) -> str:
+    """What was made of a run, for eyes."""
+    at = f" at its step {result.step}" if result.step else ""
+    return (
+        f"averaged weights of {result.run} after stage {result.stage}{at}, {_mib(result.size)}; "
+        "README.md waits for what only you know"
     )
 
 

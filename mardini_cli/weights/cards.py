@@ -5,6 +5,7 @@ Source: the Hub's front matter, https://huggingface.co/docs/hub/model-cards.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from mardini_cli.weights.layout import MODEL_CARD, read_card, tensor_files
@@ -26,13 +27,11 @@ an invented frame could be taken for a real one. A made frame is a guess.
 
 ## Data and training
 
-```json
-{facts}
-```
+{training}
 
 ## Metrics
 
-Not measured yet: `mardini evaluate CLIPS --model ...` makes the tables.
+{metrics}
 
 ## Limits
 
@@ -43,6 +42,15 @@ What no given frame shows can only be guessed; large motion between two frames i
 `config.json` (sizes, facts, digests) and safetensors. Use: `mardini interpolate clip.mp4 --model
 hub:ORG/NAME`.
 """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filling:
+    """What a draft cannot find out from the weights themselves; Markdown."""
+
+    training: str
+    metrics: str = "Not measured yet: `mardini evaluate CLIPS --model ...` makes the tables."
+    licence: str = "other"
 
 
 def model_card(folder: Path, licence: str = "other") -> str:
@@ -58,13 +66,24 @@ def model_card(folder: Path, licence: str = "other") -> str:
     path = folder / MODEL_CARD
     if folder.is_dir() and path.is_file():
         return path.read_text(encoding="utf-8", errors="replace")
+    facts = json.dumps(dict(read_card(folder).facts), indent=2)
+    return filled_card(folder, Filling(training=f"```json\n{facts}\n```", licence=licence))
+
+
+def filled_card(folder: Path, filling: Filling) -> str:
+    """A draft of a model card, with the Hub's front matter.
+
+    Raises:
+        WeightsError: no weights folder.
+    """
     card = read_card(folder)
     return DRAFT.format(
-        licence=licence,
+        licence=filling.licence,
         name=folder.name,
         preset=card.config.preset,
         autoencoder="motion latents" if card.config.guided else "picture latents",
         window=card.config.window,
         size=sum(file.stat().st_size for file in tensor_files(folder)) / 2**20,
-        facts=json.dumps(dict(card.facts), indent=2),
+        training=filling.training,
+        metrics=filling.metrics,
     )

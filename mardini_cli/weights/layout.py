@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from mardini_cli.config import ModelConfig
 from mardini_cli.errors import (
@@ -29,6 +29,8 @@ from mardini_cli.errors import (
     WeightsLayoutError,
 )
 
+Storage = Literal["int8", "bf16", "fp32"]
+"""How matrices are stored; read by whoever writes."""
 FORMAT = 2
 """Version of the folder's form. Older ones are read too; a newer one is refused."""
 CONFIG, TENSORS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"

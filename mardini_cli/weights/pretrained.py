@@ -13,8 +13,9 @@ import torch
 
 from mardini_cli.model.mardini import MarDini as Model
 from mardini_cli.weights import cards, layout
+from mardini_cli.weights.layout import Storage
 from mardini_cli.weights.reading import load
-from mardini_cli.weights.writing import Storage, save
+from mardini_cli.weights.writing import save
 
 
 class Pretrained(Model):

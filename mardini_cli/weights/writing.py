@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -17,15 +17,13 @@ from torch import Tensor
 
 from mardini_cli.errors import WeightsError
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.weights.layout import CONFIG, INDEX, Stored, card_text, is_ours, sha256
+from mardini_cli.weights.layout import CONFIG, INDEX, Storage, Stored, card_text, is_ours, sha256
 from mardini_cli.weights.reading import SCALE
 
 LARGE = 4096
 """Values from which on a matrix is worth storing as int8."""
 SHARD_BYTES = 2_000_000_000
 """Largest file of tensors: what a cut connection can lose stays small."""
-
-Storage = Literal["int8", "bf16", "fp32"]
 
 
 def save(

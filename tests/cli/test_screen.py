@@ -211,6 +211,7 @@ SCHEMAS = {
     "finished": "address duration elapsed event frames made output size",
     "measured": "clips elapsed event output table windows",
     "trained": "elapsed event output steps",
+    "exported": "event output run size stage step",
     "paused": "elapsed event output stage step",
     "cached": "elapsed event output size stage steps",
     "priced": "device event expected_hours least_hours parameters preset processes rate stages",

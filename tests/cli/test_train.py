@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mardini_cli.training.stages import TrainConfig
-from tests.pipeline.clips import even_times, write_clip
+from tests.pipeline.clips import even_times, nano_weights, write_clip
 
 KEYS = len(dataclasses.fields(TrainConfig))
 CONFIG = """
@@ -57,6 +57,41 @@ def test_the_weights_folder_is_the_only_output_and_makes_frames(folder: Path) ->
     assert trained.stderr.startswith("2 of 2 steps, ")
     assert "trained 2 steps in " in trained.stderr
     assert (made.returncode, made.stderr, made.stdout) == (0, "", "walk.x2.mkv\n")
+
+
+def test_weights_are_fitted_to_clips_and_shared(folder: Path) -> None:
+    (folder / "large").mkdir()
+    write_clip(folder / "large" / "walk.mkv", even_times(12), size=(136, 144))
+    nano_weights(folder / "nano")
+    tuned = run(
+        folder, "train", "--init", "nano", "--data", "large", "steps=2", "device=cpu",
+        "workers=0", "sheets=0", "--lora", "2",
+    )  # fmt: skip
+    shared = run(folder, "train", "export", "runs/large", "-o", "shared")
+    again = run(folder, "train", "export", "runs/large", "-o", "shared")
+
+    assert (tuned.returncode, tuned.stdout) == (0, "runs/large/weights\n"), tuned.stderr
+    assert (shared.returncode, shared.stdout) == (0, "shared\n")
+    assert "averaged weights of runs/large after stage tune-pictures" in shared.stderr
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "shared stands there already" in again.stderr
+    assert (folder / "shared" / "README.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "nothing to train on; needs a TOML file, or a folder of clips; add --data"),
+        (("--data", "nowhere"), "nowhere is no file; needs a TOML file of settings, or a folder"),
+        (("export", "clips"), "clips holds no train.toml; needs the folder of a run"),
+    ],
+)
+def test_what_is_not_there_is_one_line(words: tuple[str, ...], told: str, folder: Path) -> None:
+    shown = run(folder, "train", *words)
+
+    assert (shown.returncode in (1, 2), shown.stdout) == (True, "")
+    assert shown.stderr.startswith(f"mardini: {told}")
+    assert shown.stderr.count("\n") == 1
 
 
 def test_json_gives_one_event_a_line(folder: Path) -> None:
