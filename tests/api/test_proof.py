@@ -124,3 +124,15 @@ def test_who_stops_listening_while_it_is_proved_leaves_no_file(clip: Path, weigh
             events.close()
 
     assert set(clip.parent.iterdir()) == before
+
+
+def test_a_part_of_film_speed_proves_right_in_whole_milliseconds(
+    tmp_path: Path, weights: str
+) -> None:
+    """Its end lies between two ticks: time and duration of the last frame are both rounded."""
+    times = even_times(8, Fraction(24_000, 1001))
+    film = write_clip(tmp_path / "in.mp4", times, codec="libx264", base=Fraction(1, 24_000))
+
+    events = run(film, weights, output=tmp_path / "out.mkv", range="0..0.1")
+
+    assert any(isinstance(event, Verified) and event.passed for event in events)
