@@ -270,10 +270,12 @@ def main() -> int:
     print("| what | outcome | files |\n| --- | --- | --- |")
     for (what, kind), count in sorted(tally.outcomes.items()):
         print(f"| {what} | `{kind}` | {count} |")
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     cpu = process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     print(
         f"\n{sum(tally.outcomes.values())} files, {len(tally.findings)} findings, slowest"
-        f" {tally.slowest:.1f} s, {monotonic() - began:.0f} s in all, {cpu:.0f} s of CPU;"
+        f" {tally.slowest:.1f} s, {monotonic() - began:.0f} s in all, {cpu:.0f} s of CPU,"
+        f" {memory:.2f} GiB of memory at most;"
         f" {len(errors.splitlines())} lines on the child's standard error"
     )
     for name, damage, finding in tally.findings:
