@@ -7,12 +7,16 @@ to learn from.
 
 from pathlib import Path
 
-import av
+import av.error
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mardini_cli.errors import DamagedMediaError
+from mardini_cli.errors import DamagedMediaError, InputError, LimitError
+from mardini_cli.media.decoding import video_stream
+from mardini_cli.media.door import open_source
+from mardini_cli.media.limits import USUAL
+from mardini_cli.media.pillow import opened
 
 
 def clip_bytes(path: Path, short: int) -> tuple[NDArray[np.uint8], float]:
@@ -25,10 +29,9 @@ def clip_bytes(path: Path, short: int) -> tuple[NDArray[np.uint8], float]:
         DamagedMediaError: the file does not decode.
     """
     try:
-        with av.open(
-            str(path), options={"protocol_whitelist": "file"}, metadata_errors="ignore"
-        ) as container:
-            stream = container.streams.video[0]
+        with open_source(path) as container:
+            stream = video_stream(container, path)
+            USUAL.check_size(path, stream.width, stream.height)
             scale = min(1.0, short / min(stream.width, stream.height))
             width, height = (round(side * scale / 2) * 2 for side in (stream.width, stream.height))
             matrix = "ITU709" if stream.height >= 720 else "ITU601"
@@ -43,7 +46,7 @@ def clip_bytes(path: Path, short: int) -> tuple[NDArray[np.uint8], float]:
                 for frame in container.decode(stream)
             ]
             rate = float(stream.average_rate or 25)
-    except (av.error.FFmpegError, IndexError, ZeroDivisionError) as error:
+    except (av.error.FFmpegError, InputError, ZeroDivisionError) as error:
         raise DamagedMediaError(
             f"{path.name} does not decode", needed="a clip FFmpeg reads", do="leave it out"
         ) from error
@@ -61,10 +64,12 @@ def photo_bytes(path: Path, side: int) -> NDArray[np.uint8]:
         DamagedMediaError: the file is no picture.
     """
     try:
-        with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("RGB")
-            return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.LANCZOS))
-    except OSError as error:
-        raise DamagedMediaError(
-            f"{path.name} is no picture", needed="one Pillow reads", do="leave it out"
-        ) from error
+        with opened(path, None, USUAL) as picture:
+            if picture is not None:
+                upright = ImageOps.exif_transpose(picture).convert("RGB")
+                return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.LANCZOS))
+    except LimitError as error:
+        raise DamagedMediaError(error.found, needed=error.needed, do="leave it out") from error
+    raise DamagedMediaError(
+        f"{path.name} is no picture", needed="one Pillow reads", do="leave it out"
+    )

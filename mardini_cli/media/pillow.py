@@ -15,12 +15,14 @@ from mardini_cli.media.limits import Limits
 
 
 @contextmanager
-def opened(path: Path, formats: tuple[str, ...], limits: Limits) -> Iterator[Image.Image | None]:
+def opened(
+    path: Path, formats: tuple[str, ...] | None, limits: Limits
+) -> Iterator[Image.Image | None]:
     """Open a picture; its size is checked before any of it is decoded.
 
     Args:
         path: of a regular file.
-        formats: that may be read, in Pillow's words.
+        formats: that may be read, in Pillow's words; None is all.
         limits: what a file may ask for.
 
     Yields:
@@ -49,7 +51,7 @@ def opened(path: Path, formats: tuple[str, ...], limits: Limits) -> Iterator[Ima
         ) from error
 
 
-def _identified(path: Path, formats: tuple[str, ...], limits: Limits) -> Image.Image | None:
+def _identified(path: Path, formats: tuple[str, ...] | None, limits: Limits) -> Image.Image | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is the limit
         try:

@@ -23,7 +23,7 @@ from mardini_cli.errors import (
     OutputError,
 )
 from mardini_cli.media.limits import Limits
-from mardini_cli.media.output import PartFile, check_output
+from mardini_cli.media.output import PartFile, check_output, part_for
 from mardini_cli.media.probe import probe
 from mardini_cli.media.reader import read
 from mardini_cli.media.sequences import open_clip
@@ -233,3 +233,18 @@ def test_a_link_that_leads_nowhere_is_no_free_name(tmp_path: Path) -> None:
         check_output(link, tmp_path / "in.mp4", overwrite=False)
 
     assert not (tmp_path / "later.mp4").exists()
+
+
+def test_numbered_pictures_never_go_through_links_either(tmp_path: Path) -> None:
+    victim = tmp_path / "precious.txt"
+    victim.write_text("mine")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "0001.png").symlink_to(victim)
+    part = part_for(folder / "%04d.png")
+    (part.path.parent / "0001.png").write_bytes(b"picture")
+
+    part.publish()
+
+    assert victim.read_text() == "mine"
+    assert (folder / "0001.png").read_bytes() == b"picture"
