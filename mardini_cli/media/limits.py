@@ -62,7 +62,7 @@ class Limits:
         """
         if count > self.frames:
             raise LimitError(
-                f"{what}: {count} frames or more",
+                f"{what}: {count} frames",
                 needed=f"at most {self.frames}",
                 do=f"take fewer or a part (--range, --start, --end), or add --max-frames {count}",
             )

@@ -174,7 +174,7 @@ def _scan(walk: Decoding, path: Path, watch: Watch | None) -> _Found:
                 do="re-encode it first",
             )
         times.append(time)
-        walk.limits.check_frames(str(path), len(times))
+        walk.limits.check_frames(f"{path}, read so far", len(times))
         transparent = transparent or is_transparent(frame)
         if watch is not None:
             watch(time, frame)

@@ -126,7 +126,7 @@ def test_a_film_over_the_limits_is_refused_and_the_flag_is_named(tmp_path: Path)
 
     with pytest.raises(LimitError, match=r"64x48; needs at most 3071 .*--max-pixels 3072"):
         probe(clip, limits=Limits(pixels=3071))
-    with pytest.raises(LimitError, match=r"8 frames or more; needs at most 7; .*--max-frames 8"):
+    with pytest.raises(LimitError, match=r"8 frames; needs at most 7; .*--max-frames 8"):
         probe(clip, limits=Limits(frames=7))
 
     info = probe(clip, limits=Limits(pixels=3072, frames=8))
