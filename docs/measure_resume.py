@@ -127,6 +127,7 @@ def begun(folder: Path, words: Sequence[str], said: Path, hook: Callable[[], Non
 def _run(folder: Path, words: Sequence[str], hook: Callable[[], None] | None) -> None:
     """In the child: be the program, and never come back."""
     os.chdir(folder)
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")  # they may be other things now
     keeping.SEGMENT_SECONDS = SEGMENT_SECONDS
     sys.argv = ["mardini", *words]
     code = 70
@@ -194,33 +195,34 @@ def kill(runs: str = "50", task: str = "interpolate") -> None:
         wanted, chance = result(whole), random.Random(0)
         same = resumed = named = early = 0
         for number in range(int(runs)):
-            folder, began = copied(source, Path(place, "run")), monotonic()
-            child = begun(folder, words_for(task), said, None)
-            sleep(chance.uniform(0, plain.seconds))
-            os.kill(child, signal.SIGKILL)
-            if ended(child, said, began).status == 0:
-                early += 1  # it was done before
-            else:
-                again = run(folder, words_for(task), said)
-                resumed += "goes on from earlier work" in again.said
-                named += "exists already" in again.said
-                assert again.status == 0 or "exists already" in again.said, again.said
+            killed = False
+            while not killed:  # a run that is over before the signal does not count
+                folder, began = copied(source, Path(place, "run")), monotonic()
+                child = begun(folder, words_for(task), said, None)
+                sleep(chance.uniform(0, plain.seconds))
+                os.kill(child, signal.SIGKILL)
+                killed = ended(child, said, began).status == -signal.SIGKILL
+                early += not killed
+            again = run(folder, words_for(task), said)
+            resumed += "goes on from earlier work" in again.said
+            named += "exists already" in again.said
+            assert again.status == 0 or "exists already" in again.said, again.said
             good = result(folder) == wanted and left(folder) == []
             same += good
             if not good:
                 print(f"run {number}: {left(folder)}")
     print(
         f"kill, {task}: {same} of {runs} results equal, {resumed} went on from segments,"
-        f" {named} had their name already, {early} were over before the signal;"
+        f" {named} had their name already ({early} more were over before the signal);"
         f" a whole run takes {plain.seconds:.1f} s"
     )
 
 
-def disk(runs: str = "10", where: str = "") -> None:
+def disk(runs: str = "10", apart: str = "") -> None:
     """Fill a small disk at random points: one line, what was there stands, and it goes on."""
-    if not where:  # a mount of our own, which nobody else sees and which ends with us
-        apart = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--mount", "--map-root"]
-        subprocess.run([*apart, sys.executable, __file__, "disk", runs, "inside"], check=True)
+    if not apart:  # a mount of our own, which nobody else sees and which ends with us
+        alone = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--mount", "--map-root"]
+        subprocess.run([*alone, sys.executable, __file__, "disk", runs, "apart"], check=True)
         return
     with tempfile.TemporaryDirectory() as place:
         source, said = shelf(Path(place, "shelf")), Path(place, "said")
@@ -229,21 +231,23 @@ def disk(runs: str = "10", where: str = "") -> None:
         wanted, chance = result(whole), random.Random(0)
         small, good, refused = Path(place, "small"), 0, []
         small.mkdir()
-        for _ in range(int(runs)):
+        for number in range(int(runs)):
+            where = ["--work-dir", place] if number % 2 else []  # then only the result is there
+            words = words_for("interpolate", *where)
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], check=True)
             try:
                 folder = copied(source, small / "run")
                 (folder / "mine.txt").write_bytes(b"mine")
-                room = chance.randrange(4096, 600_000)
+                room = chance.randrange(4096, 50_000 if where else 600_000)
                 free = shutil.disk_usage(small).free
                 (small / "ballast").write_bytes(bytes(max(free - room, 0)))
-                full = run(folder, words_for("interpolate"), said)
+                full = run(folder, words, said)
                 refused.append(f"{room // 1024} KiB: {full.said.strip().splitlines()[-1]}")
                 intact = (folder / "mine.txt").read_bytes() == b"mine"
                 clear = full.status == 1 and "Traceback" not in full.said
                 none = not list(folder.glob("out.*"))
                 (small / "ballast").unlink()
-                again = run(folder, words_for("interpolate"), said)
+                again = run(folder, words, said)
                 (folder / "mine.txt").unlink()
                 good += (
                     intact

@@ -3,7 +3,9 @@
 Room: errors (floor 0). Knows nothing of the other rooms.
 
     MardiniError
+    ├── PreflightError             several things stand in the way, all of them told
     ├── UsageError                 exit 2: wrong words on the command line or in a config
+    │   ├── WordsError             several of them
     │   ├── ConfigError
     │   └── FactorError
     ├── InputError                 what was given cannot be used
@@ -43,8 +45,11 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     └── ShapeError                 a tensor of the wrong shape at a room's door
 """
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+Found = TypeVar("Found")
 
 
 class ExitCode(IntEnum):
@@ -69,9 +74,16 @@ class MardiniError(Exception):
     def __init__(self, found: str, needed: str, do: str) -> None:
         super().__init__(found, needed, do)  # all in args: survives pickling between workers
         self.found, self.needed, self.do = found, needed, do
+        self.parts: tuple[MardiniError, ...] = ()  # where several are told as one
 
     def __str__(self) -> str:
         return f"{self.found}; needs {self.needed}; {self.do}"
+
+
+class PreflightError(MardiniError):
+    """Several things stand in the way of the work; ``parts`` has each."""
+
+    code = "preflight"
 
 
 class UsageError(MardiniError):
@@ -79,6 +91,12 @@ class UsageError(MardiniError):
 
     code = "usage"
     exit_code = ExitCode.USAGE
+
+
+class WordsError(UsageError):
+    """Several words are wrong; ``parts`` has each."""
+
+    code = "words"
 
 
 class ConfigError(UsageError):
@@ -297,3 +315,37 @@ class ShapeError(MardiniError):
     """A tensor of the wrong shape at a room's door."""
 
     code = "shape"
+
+
+class Problems:
+    """What stands in the way, collected, so that a person is told all of it at once."""
+
+    def __init__(self) -> None:
+        self.found: list[MardiniError] = []
+
+    def attempt(self, check: Callable[[], Found]) -> Found | None:
+        """Do a check; None where it found a problem."""
+        try:
+            return check()
+        except MardiniError as error:
+            self.found.append(error)
+            return None
+
+    def settle(self) -> None:
+        """Go on if nothing was found.
+
+        Raises:
+            MardiniError: the one that was found; or ``PreflightError``, or ``WordsError`` where
+                all are wrong words, with all of them.
+        """
+        if len(self.found) == 1:
+            raise self.found[0]
+        if self.found:
+            usage = all(isinstance(error, UsageError) for error in self.found)
+            whole = (WordsError if usage else PreflightError)(
+                f"{len(self.found)} problems: {' | '.join(map(str, self.found))}",
+                needed="none of them",
+                do="set each right",
+            )
+            whole.parts = tuple(self.found)
+            raise whole

@@ -5,7 +5,7 @@ Room: api.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mardini_cli.api.carrying import carry_out, load_models
 from mardini_cli.api.fetching import with_weights
-from mardini_cli.api.jobs import Job, check_free, check_place, check_ticks, choose_tools, output_for
+from mardini_cli.api.jobs import Job, check_free, check_ticks, output_for, preflight
 from mardini_cli.api.looping import closing
 from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.config import SamplerConfig, sampler_of
@@ -112,16 +112,21 @@ def _marks(request: AnimateRequest) -> list[str]:
 
 def _preflight(request: AnimateRequest) -> list[Job]:
     """Every check that needs no network; reading the picture comes last."""
-    from mardini_cli.media.stills import background_of, stills
+    from mardini_cli.media.stills import background_of, check_there, stills
 
-    background_of(request.background)
-    seeds = _seeds(request)
-    outputs = [_output(request, mark) for mark in _marks(request)]
-    for output in outputs:
-        encode = check_place(request, output, [request.image])
+    named = {
+        seed: _output(request, mark)
+        for seed, mark in zip(_seeds(request), _marks(request), strict=True)
+    }
+    seeds = [s for s, o in named.items() if not (request.skip_existing and o.exists())]
+    outputs = [named[seed] for seed in seeds] or list(named.values())
+    checks: list[Callable[[], object]] = [
+        partial(background_of, request.background),
+        partial(check_there, request.image),
+    ]
     if len(outputs) > 1:
-        check_free(request, _sheet(outputs[0]))
-    tools = choose_tools(request, encode)
+        checks.append(partial(check_free, request, _sheet(outputs[0]), [request.image]))
+    tools = preflight(request, outputs, [request.image], checks)
     frames = _frames(request, tools.config.window)
     smooth = int(request.smooth / request.fps) if request.smooth else 1
     request.limits.check_frames("the result", frames * smooth)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from mardini_cli.api.carrying import carry_out
 from mardini_cli.api.fetching import with_weights
-from mardini_cli.api.jobs import Job, check_place, check_ticks, choose_tools, output_for
+from mardini_cli.api.jobs import Job, check_ticks, output_for, preflight
 from mardini_cli.api.looping import closing
 from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.config import SamplerConfig, sampler_of
@@ -131,14 +131,12 @@ def place(request: ExtendRequest) -> Path:
 
 def _preflight(request: ExtendRequest) -> Job:
     """Every check that needs no network; decoding the clip for its times comes last."""
-    from mardini_cli.media.door import open_source
-    from mardini_cli.media.probe import probe
+    from mardini_cli.media.probe import check_decodes, probe
     from mardini_cli.media.source import ClipSource
 
-    open_source(request.clip, request.limits).close()
     output = place(request)
-    encode = check_place(request, output, [request.clip])
-    tools = choose_tools(request, encode)
+    opens = partial(check_decodes, request.clip, request.limits)
+    tools = preflight(request, [output], [request.clip], [opens])
     info = probe(request.clip, limits=request.limits)
     plan = _plan(request, info, tools.config.window)
     moved = info.times[0] - min(plan.times[0], info.times[0])  # the clip moves to make room

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mardini_cli.api.carrying import carry_out
 from mardini_cli.api.fetching import with_weights
-from mardini_cli.api.jobs import Job, check_place, check_ticks, choose_tools, output_for
+from mardini_cli.api.jobs import Job, check_ticks, output_for, preflight
 from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.config import SamplerConfig, sampler_of
 from mardini_cli.errors import ConfigError, TooFewFramesError
@@ -72,14 +72,12 @@ def fill(request: FillRequest) -> Generator[Event, None, None]:
     Raises:
         MardiniError: anything that the user can act on, before or during the work.
     """
-    from mardini_cli.media.door import open_source
-    from mardini_cli.media.probe import probe
+    from mardini_cli.media.probe import check_decodes, probe
     from mardini_cli.media.source import ClipSource
 
-    open_source(request.clip, request.limits).close()
     output = place(request)
-    encode = check_place(request, output, [request.clip])
-    tools = choose_tools(request, encode)
+    opens = partial(check_decodes, request.clip, request.limits)
+    tools = preflight(request, [output], [request.clip], [opens])
     info = probe(request.clip, limits=request.limits)
     missing = _named(request, len(info.times))
     holes: list[Fraction] = []

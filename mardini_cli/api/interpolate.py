@@ -6,13 +6,14 @@ Room: api.
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from mardini_cli.api.arrival import Arrival, arrived
 from mardini_cli.api.carrying import carry_out
 from mardini_cli.api.clock import ClipAudio, Timing, timed
 from mardini_cli.api.fetching import with_weights
-from mardini_cli.api.jobs import Job, check_place, check_ticks, choose_tools, output_for
+from mardini_cli.api.jobs import Job, check_ticks, output_for, preflight
 from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.api.shots import (
     AtCuts,
@@ -148,17 +149,16 @@ def place(request: InterpolateRequest) -> Path:
 
 def _preflight(request: InterpolateRequest) -> Job:
     """Every check that needs no network; decoding the clip for its times comes last."""
-    from mardini_cli.media.door import open_source
+    from mardini_cli.media.probe import check_decodes
     from mardini_cli.media.sequences import open_clip, pictures_of
     from mardini_cli.media.shots import Watch
 
-    pictures = pictures_of(request.clip)
-    if pictures is None:
-        open_source(request.clip, request.limits).close()
-    check_lists(request.shots, request.overwrite)
     output = place(request)
-    encode = check_place(request, output, pictures or [request.clip])
-    tools = choose_tools(request, encode)  # from here on torch is needed
+    pictures = pictures_of(request.clip)
+    sources = pictures or [request.clip]
+    opens = [] if pictures else [lambda: check_decodes(request.clip, request.limits)]
+    lists = partial(check_lists, request.shots, _may_replace(request, output), sources)
+    tools = preflight(request, [output], sources, [*opens, lists])
     watch = Watch()
     source = open_clip(
         request.clip, request.input_fps, lambda _time, frame: watch(frame), request.limits
@@ -182,6 +182,13 @@ def _preflight(request: InterpolateRequest) -> Job:
         held=len(shots.held),
         proved=request.verify,
     )
+
+
+def _may_replace(request: InterpolateRequest, output: Path) -> bool:
+    """Whether a list of cuts that is there may be written anew: also by work that goes on."""
+    from mardini_cli.media.workplace import hidden_folder
+
+    return request.overwrite or hidden_folder(output, request.work_dir).exists()
 
 
 def _check_frames(clip: Path, count: int) -> None:

@@ -5,18 +5,20 @@ Room: api. Light to import: torch and the media libraries come in late.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mardini_cli.api.making import MakeRequest
 from mardini_cli.config import ModelConfig
-from mardini_cli.errors import ConfigError, EncoderError, OutputExistsError
+from mardini_cli.errors import ConfigError, EncoderError, MardiniError, OutputExistsError, Problems
 from mardini_cli.events import Planned
 from mardini_cli.tasks.drawing import draw
+from mardini_cli.weights.sources import AbsentWeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +87,52 @@ def output_for(request: MakeRequest, source: Path, mark: str, suffix: str | None
     return folder / f"{source.stem}.{mark}{ending}"
 
 
+class StandsAlreadyError(Exception):
+    """The result is there, and was to be left alone: no error for a person, an end for a job."""
+
+    def __init__(self, output: Path) -> None:
+        super().__init__(output)
+        self.output = output
+
+
+def preflight(
+    request: MakeRequest,
+    outputs: Sequence[Path],
+    sources: Sequence[Path],
+    checks: Sequence[Callable[[], object]] = (),
+) -> Tools:
+    """Do every check that is quick and needs no network; all problems are told at once.
+
+    Args:
+        request: what is asked for.
+        outputs: results; all but those of variations are one.
+        sources: files that are read, each to be told from the results.
+        checks: of the task's own.
+
+    Raises:
+        StandsAlreadyError: the results are there, and are to be skipped.
+        MardiniError: what stands in the way; ``PreflightError`` or ``WordsError`` if it is more
+            than one thing.
+        AbsentWeightsError: nothing but that weights are to be fetched.
+    """
+    if request.skip_existing and all(output.exists() for output in outputs):
+        raise StandsAlreadyError(outputs[-1])
+    problems, absent = Problems(), list[AbsentWeightsError]()
+    for check in checks:
+        problems.attempt(check)
+    encodes = [
+        problems.attempt(partial(check_place, request, output, sources)) for output in outputs
+    ]
+    encode = encodes[-1]
+    tools = _tools(request, encode, problems)
+    absent = [error for error in problems.found if isinstance(error, AbsentWeightsError)]
+    if len(problems.found) > len(absent):  # they would be fetched: no problem beside another
+        problems.found = [error for error in problems.found if error not in absent]
+    problems.settle()
+    assert tools is not None
+    return tools
+
+
 def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> EncodeSettings:
     """Check the place of the result and the encoder, before any work.
 
@@ -92,33 +140,52 @@ def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> 
         OutputError, ConfigError: it cannot be written as asked.
     """
     from mardini_cli.media.encoders import EncodeSettings, codec_for
+
+    problems = Problems()
+    encode = problems.attempt(
+        lambda: EncodeSettings(
+            codec=request.codec,
+            crf=request.crf,
+            preset=request.preset,
+            bitrate=request.bitrate,
+            lossless=request.lossless,
+            bake_rotation=request.bake_rotation,
+            pixel_format=request.pix_fmt,
+        )
+    )
+    problems.attempt(partial(_check_names, request, output, sources))
+    if encode is not None:
+        problems.attempt(lambda: codec_for(output, encode))
+    problems.found = [
+        error for n, error in enumerate(problems.found) if _is_new(error, problems, n)
+    ]
+    problems.settle()
+    assert encode is not None
+    return encode
+
+
+def _is_new(error: MardiniError, problems: Problems, number: int) -> bool:
+    """Two checks may find one problem: an ending that stands for nothing."""
+    return all(str(error) != str(other) for other in problems.found[:number])
+
+
+def _check_names(request: MakeRequest, output: Path, sources: Sequence[Path]) -> None:
     from mardini_cli.media.output import check_output, check_room
     from mardini_cli.media.workplace import tidy
 
-    encode = EncodeSettings(
-        codec=request.codec,
-        crf=request.crf,
-        preset=request.preset,
-        bitrate=request.bitrate,
-        lossless=request.lossless,
-        bake_rotation=request.bake_rotation,
-        pixel_format=request.pix_fmt,
-    )
-    room = request.output_dir is None or request.output_dir.is_dir()
-    for source in sources if room else ():
+    if request.output_dir is not None and not request.output_dir.is_dir():
+        check_room(output)
+        return
+    for source in sources:
         try:
             check_output(output, source, request.overwrite)
         except OutputExistsError:
             tidy(output, request.work_dir)
             raise
-    codec_for(output, encode)
-    if not room:
-        check_room(output)
     if request.preview:
-        check_free(request, preview_of(output))
+        check_free(request, preview_of(output), sources)
     if request.compare is not None:
-        check_free(request, comparison_of(output))
-    return encode
+        check_free(request, comparison_of(output), sources)
 
 
 def preview_of(output: Path) -> Path:
@@ -131,12 +198,17 @@ def comparison_of(output: Path) -> Path:
     return output.with_suffix(f".compare{output.suffix}")
 
 
-def check_free(request: MakeRequest, path: Path) -> None:
-    """Refuse to replace what stands beside the result, unless it is allowed.
+def check_free(request: MakeRequest, path: Path, sources: Sequence[Path]) -> None:
+    """Refuse to replace what stands beside the result, unless it is allowed; an input never is.
 
     Raises:
-        OutputExistsError: a file is there.
+        OutputIsInputError: one of the sources is there.
+        OutputExistsError: another file is there.
     """
+    from mardini_cli.media.output import check_other
+
+    for source in sources:
+        check_other(path, source)
     if path.exists() and not request.overwrite:
         raise OutputExistsError(
             f"{path} exists already",
@@ -145,35 +217,49 @@ def check_free(request: MakeRequest, path: Path) -> None:
         )
 
 
-def choose_tools(request: MakeRequest, encode: EncodeSettings) -> Tools:
-    """Find the weights' sizes and the device; loads torch, but no weights.
-
-    Raises:
-        WeightsError, DeviceError, UsageError: what was asked for is not there.
-    """
+def _tools(request: MakeRequest, encode: EncodeSettings | None, problems: Problems) -> Tools | None:
+    """Find the weights' sizes and the device; loads torch, but no weights."""
     from mardini_cli import weights
     from mardini_cli.device import choose_device, choose_dtype, prepare_compiler, use_threads
 
+    config = problems.attempt(
+        lambda: weights.read_card(weights.find(request.model, fetch=False)).config
+    )
+    if problems.found and _fits_any_machine(request):
+        return None  # sooner told: torch takes seconds to load
     if request.threads is not None:
-        use_threads(request.threads)
+        problems.attempt(partial(use_threads, request.threads))
     if request.compile:
-        prepare_compiler()
-    config = weights.read_card(weights.find(request.model, fetch=False)).config
-    device, *others = [choose_device(name) for name in _device_names(request)]
-    dtype = choose_dtype(request.dtype, device)
-    if request.attention == "xformers":
+        problems.attempt(prepare_compiler)
+    devices = problems.attempt(lambda: [choose_device(name) for name in _device_names(request)])
+    if devices is None:
+        return None
+    dtype = problems.attempt(lambda: choose_dtype(request.dtype, devices[0]))
+    if request.attention == "xformers" and config is not None:
         import torch
 
         from mardini_cli.model.kernels import require_xformers
 
-        require_xformers(device, torch.float32, config.planner.width // config.planner.heads)
+        width = config.planner.width // config.planner.heads
+        problems.attempt(lambda: require_xformers(devices[0], torch.float32, width))
+    if config is None or encode is None or dtype is None:
+        return None
     return Tools(
         weights=weights.identity(request.model),
         config=config,
-        device=device,
-        others=tuple(others),
+        device=devices[0],
+        others=tuple(devices[1:]),
         dtype=dtype,
         encode=encode,
+    )
+
+
+def _fits_any_machine(request: MakeRequest) -> bool:
+    return (
+        request.device in ("auto", "cpu")
+        and request.devices is None
+        and request.dtype in ("auto", "fp32", "bf16")
+        and request.attention != "xformers"
     )
 
 

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from mardini_cli.api.carrying import carry_out
 from mardini_cli.api.fetching import with_weights
-from mardini_cli.api.jobs import Job, check_place, check_ticks, choose_tools, output_for
+from mardini_cli.api.jobs import Job, check_ticks, output_for, preflight
 from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.config import SamplerConfig, sampler_of
 from mardini_cli.errors import ConfigError
@@ -77,14 +77,15 @@ def place(request: KeyframesRequest) -> Path:
 
 def _preflight(request: KeyframesRequest) -> Job:
     """Every check that needs no network; reading the pictures comes last."""
-    from mardini_cli.media.stills import background_of, stills
+    from mardini_cli.media.stills import background_of, check_there, stills
 
-    background_of(request.background)
     timed = sorted(request.at)
     paths = [path for _, path in timed] or list(request.images)
     output = place(request)
-    encode = check_place(request, output, paths)
-    tools = choose_tools(request, encode)
+    checks = [partial(check_there, path) for path in paths]
+    tools = preflight(
+        request, [output], paths, [partial(background_of, request.background), *checks]
+    )
     window = tools.config.window
     if timed:
         times = [time for time, _ in timed]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -59,15 +60,21 @@ class ShotSettings:
                 )
 
 
-def check_lists(settings: ShotSettings, overwrite: bool) -> None:
+def check_lists(settings: ShotSettings, overwrite: bool, sources: Sequence[Path]) -> None:
     """Refuse lists that cannot be read or written, before any work.
 
     Raises:
+        OutputIsInputError: the list would be written over an input.
         MissingFileError, OutputExistsError: there is none to read, or one stands in the way.
     """
+    from mardini_cli.media.output import check_other
+
     if settings.cuts not in ("auto", "off"):
         _text(Path(settings.cuts))
     target = settings.write_cuts
+    if target is not None:
+        for source in sources:
+            check_other(target, source)
     if target is not None and target.exists() and not (overwrite and target.is_file()):
         raise OutputExistsError(
             f"{target} exists already",

@@ -117,7 +117,11 @@ class Screen:
                     self._tell(plain, self.out if dry_run else self.err, item)
 
     def fail(self, error: MardiniError) -> None:
-        """Say in one line why the job ends."""
+        """Say in one line why the job ends; in a line each, if several things stand in the way."""
+        for part in error.parts:
+            self.fail(part)
+        if error.parts:
+            return
         event = failed(error)
         if self.json:
             self._write(self.out, as_json(event))

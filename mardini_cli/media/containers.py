@@ -113,6 +113,12 @@ def is_numbered(output: Path) -> bool:
     return bool(_NUMBERED.search(output.name)) and output.suffix.lower() == ".png"
 
 
+def numbers_of(output: Path) -> re.Pattern[str]:
+    """The names that such a name stands for, on file systems of any case."""
+    start, _, end = _NUMBERED.sub("\0", output.name).partition("\0")
+    return re.compile(re.escape(start) + r"\d+" + re.escape(end), re.IGNORECASE)
+
+
 def kind_of(output: Path) -> FileKind:
     """Look up what a file ending stands for.
 

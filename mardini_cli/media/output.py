@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from mardini_cli.errors import OutputExistsError, OutputIsInputError, UnwritableError
-from mardini_cli.media.containers import STREAM, is_numbered, kind_of
+from mardini_cli.media.containers import STREAM, is_numbered, kind_of, numbers_of
 from mardini_cli.media.door import Doing, translated
 
 
@@ -27,15 +27,10 @@ def check_output(output: Path, source: Path, overwrite: bool) -> None:
     if output == STREAM:
         return
     if is_numbered(output):
-        _check_folder(output, overwrite)
+        _check_folder(output, source, overwrite)
         return
+    check_other(output, source)
     if os.path.lexists(output):  # a link that leads nowhere stands there too
-        if output.exists() and source.exists() and output.samefile(source):
-            raise OutputIsInputError(
-                f"{output} is the input itself",
-                needed="another file for the result",
-                do="choose another name with -o",
-            )
         if not output.is_file():
             raise UnwritableError(
                 f"{output} is no regular file",
@@ -55,6 +50,20 @@ def check_output(output: Path, source: Path, overwrite: bool) -> None:
         )
     with translated(output, Doing.WRITING), tempfile.TemporaryFile(dir=folder):
         pass
+
+
+def check_other(output: Path, source: Path) -> None:
+    """Refuse to write over an input, whatever both are called: links, case, another folder's name.
+
+    Raises:
+        OutputIsInputError: they are one file.
+    """
+    if output.exists() and source.exists() and output.samefile(source):
+        raise OutputIsInputError(
+            f"{output} is the input itself",
+            needed="another file for the result",
+            do="choose another name with -o",
+        )
 
 
 def check_room(output: Path) -> None:
@@ -82,8 +91,15 @@ def make_room(output: Path) -> None:
         output.absolute().parent.mkdir(parents=True, exist_ok=True)
 
 
-def _check_folder(output: Path, overwrite: bool) -> None:
+def _check_folder(output: Path, source: Path, overwrite: bool) -> None:
     folder = output.absolute().parent
+    beside = folder.is_dir() and source.exists() and folder.samefile(source.absolute().parent)
+    if beside and numbers_of(output).fullmatch(source.name):
+        raise OutputIsInputError(
+            f"{output} stands for the input {source.name} too",
+            needed="another folder, or other names",
+            do="choose another name with -o",
+        )
     if folder.is_dir() and not overwrite:
         there = [path for path in folder.iterdir() if path.suffix.lower() == output.suffix.lower()]
         if there:

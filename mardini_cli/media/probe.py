@@ -137,6 +137,20 @@ def probe(path: Path, watch: Watch | None = None, limits: Limits = USUAL) -> Cli
         return _info(container, walk, found)
 
 
+def check_decodes(path: Path, limits: Limits = USUAL) -> None:
+    """Decode the first frame, to refuse in a moment what ``probe`` would refuse later.
+
+    Raises:
+        As ``probe``.
+    """
+    with open_source(path, limits) as container, translated(path, Doing.DECODING):
+        if path.suffix.lower() == ".webp":
+            return  # animated ones, which FFmpeg does not decode
+        stream = video_stream(container, path)
+        limits.check_size(path, stream.width, stream.height)
+        next(Decoding(container, stream, path, limits).frames(), None)
+
+
 def count_packets(path: Path) -> int:
     """Count the packets of a clip's pictures, quickly: about as many as frames.
 

@@ -60,6 +60,18 @@ def background_of(name: str) -> tuple[float, float, float]:
     return red / 255, green / 255, blue / 255
 
 
+def check_there(path: Path) -> None:
+    """Refuse a picture that is not there.
+
+    Raises:
+        MissingFileError: it is not.
+    """
+    if not path.exists():
+        raise MissingFileError(
+            f"{path}: no such file", needed="a file that can be read", do="check the path"
+        )
+
+
 def load(path: Path, background: str = "black", limits: Limits = USUAL) -> Still:
     """Read one picture.
 
@@ -75,10 +87,7 @@ def load(path: Path, background: str = "black", limits: Limits = USUAL) -> Still
         ConfigError: no such colour.
     """
     colour = np.array(background_of(background), np.float32)
-    if not path.exists():
-        raise MissingFileError(
-            f"{path}: no such file", needed="a file that can be read", do="check the path"
-        )
+    check_there(path)
     found = _by_pillow(path, limits) if path.is_file() else None
     pixels, alpha, depth = found or _by_ffmpeg(path, limits)
     if alpha is not None:
