@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mardini_cli.media.writer import Writer
     from mardini_cli.pipeline import KeepSettings
 
-ROUNDING = ("program", "torch", "device", "number type", "attention")
+ROUNDING = ("program", "torch", "device", "number type", "attention", "compile")
 """Facts that may change the last bit of a frame, and nothing that a person sees."""
 
 
@@ -161,6 +161,7 @@ def facts(job: Job, writer: Writer) -> dict[str, str]:
         "device": _device_name(tools.device),
         "number type": str(tools.dtype).removeprefix("torch."),
         "attention": request.attention,
+        "compile": str(request.compile),
     }
 
 
