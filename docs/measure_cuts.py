@@ -20,7 +20,7 @@ class ClipShots:
     """Takes shots out of clips, never the same clip twice in a row."""
 
     def __init__(self, paths: list[Path]) -> None:
-        self._clips = [fitted(clip_bytes(path, max(SIZE))[0][:240]) for path in paths]
+        self._clips = [fitted(clip_bytes(path, max(SIZE)).frames[:240]) for path in paths]
         self._last = -1
 
     def __call__(self, rng: Random, length: int, stride: int = 1) -> Shot:

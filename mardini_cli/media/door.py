@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av.error
@@ -150,6 +150,31 @@ def open_source(path: Path, limits: Limits = USUAL) -> InputContainer:
                 "max_pixels": str(limits.padded),
             },
             timeout=PATIENCE if limits.network else None,
+            **_METADATA,
+        )
+        return container
+
+
+def open_bytes(source: BinaryIO, name: str, limits: Limits = USUAL) -> InputContainer:
+    """Open a film that lies inside another file, which can reach for nothing else.
+
+    Args:
+        source: its bytes.
+        name: what to call it in an error.
+        limits: see ``open_source``.
+
+    Raises:
+        NotMediaError: nothing that FFmpeg knows.
+    """
+    with translated(Path(name), Doing.OPENING):
+        container: InputContainer = av.open(
+            source,
+            "r",
+            options={
+                "protocol_whitelist": "",
+                "format_whitelist": FORMATS,
+                "max_pixels": str(limits.padded),
+            },
             **_METADATA,
         )
         return container

@@ -9,7 +9,7 @@ Dimension key
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import cv2
@@ -19,9 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mardini_cli.errors import MardiniError
 from mardini_cli.model import prior
 from mardini_cli.model.warping import gaps, slots
+from mardini_cli.training.clips import Drawn
+from mardini_cli.training.crew import Own
 from mardini_cli.training.masks import draw_mask, draw_task, thin
+from mardini_cli.training.seeds import seed_of
 from mardini_cli.training.stages import StageConfig
 
 Bytes = NDArray[np.uint8]
@@ -30,8 +34,15 @@ Bytes = NDArray[np.uint8]
 class Windows(Protocol):
     """A source of windows."""
 
-    def draw(self, count: int, kept: Tensor, rng: torch.Generator) -> Tensor:
-        """Draw windows, and of each the slots ``kept``: ``count len(kept) 3 h w`` uint8."""
+    def draw(self, count: int, kept: Tensor, rng: torch.Generator, first: int = 0) -> Drawn:
+        """Draw windows, and of each the slots ``kept``: ``count len(kept) 3 h w`` uint8.
+
+        Args:
+            count: windows.
+            kept: slots that are wanted.
+            rng: source of chance.
+            first: number of the first one, counted over the whole stage.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +61,10 @@ class Batch:
     """Prior between given neighbours at half size, ``b g-1 2 2 h/2 w/2``, pixels."""
     target: Tensor | None = None
     """Flow from the true made frame to both of its gap's frames, ``p 4 h/2 w/2``, pixels."""
+    own: bool = False
+    """Whether these are the windows of one process alone."""
+    bad: tuple[str, ...] = ()
+    """Clips that were met while it was made and do not decode."""
 
     def pin_memory(self) -> Self:
         """Make the way to the device quick (the loader calls this)."""
@@ -72,7 +87,8 @@ class Batch:
         return self._each(lambda x: x.unflatten(0, (b, -1))[rank::world].flatten(0, 1))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
-        return type(self)(
+        return replace(
+            self,
             given=change(self.given),
             made=change(self.made),
             mask=change(self.mask),
@@ -83,13 +99,24 @@ class Batch:
 
 
 class Batches(Dataset[Batch]):
-    """The batches of one stage, by their step."""
+    """The batches of one stage, by their step.
+
+    Args:
+        sources: clips, and photographs if there are any.
+        stage: what is asked of the windows.
+        seed: the run's.
+        own: windows of the process that asks; None makes them all.
+    """
 
     def __init__(
-        self, sources: tuple[Windows, Windows | None], stage: StageConfig, seed: int
+        self,
+        sources: tuple[Windows, Windows | None],
+        stage: StageConfig,
+        seed: int,
+        own: Own | None = None,
     ) -> None:
         self.clips, self.photos = sources
-        self.stage, self.seed = stage, seed
+        self.stage, self.seed, self.own = stage, seed, own
 
     def __len__(self) -> int:
         return self.stage.steps
@@ -105,16 +132,22 @@ class Batches(Dataset[Batch]):
         mask = draw_mask(draw_task(dict(stage.tasks), rng), stage.slots, stage.keep, rng)
         kept = thin(mask, stage.made, rng)
         synthetic = round(stage.batch * stage.photos) if self.photos else 0
-        parts = [self.clips.draw(stage.batch - synthetic, kept, rng)]
+        parts = [self.clips.draw(stage.batch - synthetic, kept, rng, step * stage.batch)]
         if self.photos and synthetic:
             parts.append(self.photos.draw(synthetic, kept, rng))
-        frames, mask = torch.cat(parts), mask[kept]
+        frames, times = torch.cat([p.frames for p in parts]), torch.cat([p.times for p in parts])
+        if self.own:  # before flow is searched, which costs most
+            mine = [number for number in range(len(frames)) if self.own.has(number)]
+            frames, times = frames[mine], times[mine]
+        mask = mask[kept]
         b = len(frames)
         batch = Batch(
             given=frames[:, ~mask].contiguous(),
             made=frames[:, mask].contiguous(),
             mask=mask.expand(b, -1).contiguous(),
-            times=kept.float().expand(b, -1).contiguous(),
+            times=times,
+            own=self.own is not None,
+            bad=parts[0].bad,
         )
         return batch if stage.kind == "vae" else self._with_flow(batch)
 
@@ -126,7 +159,7 @@ class Batches(Dataset[Batch]):
         if self.stage.kind == "guided":
             target = self._flows(_truth_pairs(batch, given), "fast")
             target = target.view(-1, 4, *target.shape[-2:])
-        return Batch(batch.given, batch.made, batch.mask, batch.times, flow, target)
+        return replace(batch, flow=flow, target=target)
 
     def _flows(self, pairs: list[tuple[Bytes, Bytes]], preset: prior.Preset) -> Tensor:
         if not pairs:
@@ -137,8 +170,8 @@ class Batches(Dataset[Batch]):
 
     def run(self, first: int, workers: int, device: torch.device) -> Iterator[Batch]:
         """Give the batches from step ``first`` on, each made in one of the worker processes."""
-        loader = DataLoader(
-            self,
+        loader: DataLoader[Batch | MardiniError] = DataLoader(
+            _Told(self),
             batch_size=None,
             sampler=range(first, self.stage.steps),
             num_workers=workers,
@@ -146,7 +179,26 @@ class Batches(Dataset[Batch]):
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # the loader would draw from everyone's otherwise
         )
-        yield from loader
+        for batch in loader:
+            if isinstance(batch, MardiniError):
+                raise batch
+            yield batch
+
+
+class _Told(Dataset["Batch | MardiniError"]):
+    """Batches, or the error that stands in the way: torch could not carry it out of a worker."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, step: int) -> Batch | MardiniError:
+        try:
+            return self.batches[step]
+        except MardiniError as error:
+            return error
 
 
 @contextmanager
@@ -177,12 +229,3 @@ def _truth_pairs(batch: Batch, given: Bytes) -> list[tuple[Bytes, Bytes]]:
         for j in range(made.shape[1])
         for index in (gap.first, gap.second)
     ]
-
-
-def seed_of(seed: int, name: str, step: int) -> int:
-    """One seed from three, spread over 63 bits (splitmix64's constant)."""
-    word = seed
-    for part in (*name.encode(), step):
-        word = (word ^ part) * 0x9E3779B97F4A7C15 & (2**64 - 1)
-        word ^= word >> 31
-    return word >> 1

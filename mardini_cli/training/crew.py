@@ -17,6 +17,19 @@ from torch.distributed.tensor import DTensor
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """Which windows of a batch one process works on: ``count`` of every ``every``."""
+
+    first: int = 0
+    count: int = 1
+    every: int = 1
+
+    def has(self, number: int) -> bool:
+        """Whether a window is among them."""
+        return self.first <= number % self.every < self.first + self.count
+
+
+@dataclass(frozen=True, slots=True)
 class Crew:
     """This process among the others; one alone by default."""
 
@@ -31,6 +44,10 @@ class Crew:
         """
         number, parts = part
         return self.rank * parts + number, self.world * parts
+
+    def own(self, parts: int) -> Own:
+        """Windows of this process, where a step is worked through in so many parts."""
+        return Own(self.rank * parts, parts, self.world * parts)
 
     def meet(self, parameters: list[nn.Parameter]) -> None:
         """Average gradients over the processes."""

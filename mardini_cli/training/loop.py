@@ -20,11 +20,12 @@ from mardini_cli.device import choose_device
 from mardini_cli.errors import ConfigError
 from mardini_cli.events import Event, Paused, Progress, Trained, Warned
 from mardini_cli.training import cache, checkpoint, crew, keeping
-from mardini_cli.training.batches import Batch, seed_of
+from mardini_cli.training.batches import Batch
 from mardini_cli.training.blocks import gathered, run_as, share_out
 from mardini_cli.training.movers import Movers
 from mardini_cli.training.objectives import KINDS, measure_latents
 from mardini_cli.training.pace import Pace
+from mardini_cli.training.seeds import seed_of
 from mardini_cli.training.stages import FINISHED, Resume, StageConfig, TrainConfig, stranded
 from mardini_cli.training.starting import (
     check_resume,
@@ -37,7 +38,7 @@ from mardini_cli.training.starting import (
 )
 from mardini_cli.training.stepping import Stepper, autocast
 from mardini_cli.training.stopping import Stop, listening
-from mardini_cli.training.supply import Look, Source, Supply
+from mardini_cli.training.supply import Look, Supply
 from mardini_cli.training.watching import Watch
 
 _TELL = 50  # steps between lines of the log
@@ -86,9 +87,10 @@ class Run:
         if self.sharded:
             share_out(self.model, self.crew, self.device)
         self.keeper = keeping.keeper(config, self.crew, self.device)
-        self.supply = Supply(config, self.device)
+        self.supply = Supply(config, self.device, self.crew)
         self.started, self.steps = time.perf_counter(), 0
         self.stop, self.paused = Stop(), False
+        self.bad, self.named = set[str](), set[str]()  # clips that do not decode, and are told of
         self.pace = Pace(config.stages)
         self.watch = Watch(config, on=self.crew.rank == 0)
 
@@ -192,6 +194,7 @@ class Run:
             behind = clock.behind(step)
             behind = self.crew.agree(behind, self.device) if stage.minutes else behind
             stepper(batch, step, behind, _rate(stage, step, behind))
+            self.bad |= set(batch.bad) if isinstance(batch, Batch) else set()
             self.steps += 1
             done, last = step + 1, step + 1 == stage.steps or behind >= 1
             here = replace(place, step=done, seconds=clock.seconds)
@@ -211,7 +214,7 @@ class Run:
                 return
         stepper.movers.average.swap()
         objective.merge()
-        objective.settle(self._some(train))
+        objective.settle(self._some(stage))
         self.watch.end(stepper, done, clock.seconds)
         ended = replace(place, stage=place.stage + 1, step=0, seconds=0.0)
         self.keeper.save(ended, {"model": self.model}, None)
@@ -232,17 +235,21 @@ class Run:
         if folder := self.supply.kept(stage):
             cache.restore_statistics(folder, self.model)
         else:
-            measure_latents(self.model, self._some(self.supply.drawn(stage)))
+            measure_latents(self.model, self._some(stage))
 
-    def _some(self, train: Source) -> Iterator[Batch]:
-        """The first batches of a stage, on the device, for what is measured once."""
-        few = islice(train.run(0, 0, self.device), _SETTLE)
-        return (batch.to(self.device) for batch in few if isinstance(batch, Batch))
+    def _some(self, stage: StageConfig) -> Iterator[Batch]:
+        """The first batches of a stage, whole and on the device, for what is measured once."""
+        for batch in islice(self.supply.drawn(stage).run(0, 0, self.device), _SETTLE):
+            yield batch.to(self.device)
 
     def _look(self, stepper: Stepper, at: tuple[int, float], seconds: float) -> Iterator[Event]:
         """See how the steps since the last look went, and tell."""
         done, behind = at
         stage, skipped = stepper.stage, stepper.check(done)
+        if new := sorted(self.bad - self.named):
+            self.named |= self.bad
+            message = f"left out, do not decode: {', '.join(new)}"
+            yield Warned(code="skipped-files", message=message)
         if skipped:
             yield Warned(
                 code="skipped-steps",

@@ -167,7 +167,8 @@ class TrainConfig:
     preset: str = "tiny"
     """Sizes to start from scratch with; ``init`` brings its own."""
     data: tuple[str, ...] = ()
-    """Folders of clips."""
+    """Folders of clips, and .txt lists that name one a line; or WebDataset shards, whose paths or
+    URLs may hold ``{000..015}``."""
     photos: tuple[str, ...] = ()
     """Folders of photographs; none switches synthetic motion off."""
     out: str = "runs/mardini"
@@ -201,6 +202,13 @@ class TrainConfig:
     cache: str = ""
     """Folder that ``mardini train cache`` filled: stages that it holds need neither clips nor the
     autoencoder. Empty: all stages begin with pixels."""
+    stream: Literal["auto", "no", "yes"] = "auto"
+    """Whether windows are decoded as they are drawn, and not all clips before; auto does so for
+    shards, and where half of the free memory would not hold the clips."""
+    bad: float = 0.5
+    """Share of the clips that may fail to decode; they are named and left out."""
+    balance: bool = False
+    """Draw from every group of clips alike: the folders below those of data."""
     workers: int = 4
     """Processes that make batches; 0 makes them in the training process."""
     spike: float = 30.0
@@ -217,6 +225,10 @@ class TrainConfig:
             "short": 32, "save": 1, "held_out": 0, "steps": 0, "workers": 0, "seed": 0, "spike": 0,
             "sheets": 0, "minutes": 0, "lora": 0,
         }  # fmt: skip
+        if self.stream not in ("auto", "no", "yes"):
+            raise ConfigError(f"stream = {self.stream}", needed="auto, no or yes", do="choose one")
+        if not 0 <= self.bad <= 1:
+            raise ConfigError(f"bad = {self.bad}", needed="a share from 0 to 1", do="change it")
         for key, least in lowest.items():
             if getattr(self, key) < least:
                 raise ConfigError(

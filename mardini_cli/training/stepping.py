@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from mardini_cli.errors import MadeFrameError
-from mardini_cli.training.batches import Batch, seed_of
+from mardini_cli.training.batches import Batch
 from mardini_cli.training.crew import Chance, Crew
 from mardini_cli.training.guard import PATIENCE, Guard
 from mardini_cli.training.movers import Movers
 from mardini_cli.training.objectives import Asked, Objective, Step
+from mardini_cli.training.seeds import seed_of
 from mardini_cli.training.seen import Seen
 
 
@@ -69,7 +70,8 @@ class Stepper:
         here = (part, self.stage.accumulate)
         seed = seed_of(self.seed + 2, self.stage.name, step)
         chance = Chance(seed, self.device, self.crew, here)
-        mine = batch.share(*self.crew.share(here)).to(self.device)
+        alone = isinstance(batch, Batch) and batch.own
+        mine = batch.share(*(here if alone else self.crew.share(here))).to(self.device)
         with autocast(self.device):
             asked = self.objective.ask(Step(mine, chance, behind))
         self._note(asked)

@@ -4,7 +4,7 @@ Room: training. Held-out windows are the same ones in every look.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -12,8 +12,9 @@ from typing import Protocol
 import torch
 
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.training import cache, clips, synthetic
-from mardini_cli.training.batches import Batch, Batches
+from mardini_cli.training import cache, clips, streams, synthetic
+from mardini_cli.training.batches import Batch, Batches, Windows
+from mardini_cli.training.crew import Crew, Own
 from mardini_cli.training.seen import Seen
 from mardini_cli.training.stages import StageConfig, TrainConfig
 
@@ -48,12 +49,21 @@ class Supply:
     Args:
         config: of the run.
         device: where held-out batches wait.
+        crew: this process among the others, which make their own windows.
         cached: whether caches count.
     """
 
-    def __init__(self, config: TrainConfig, device: torch.device, *, cached: bool = True) -> None:
-        self.config, self.device, self.cached = config, device, cached
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        crew: Crew = Crew(),  # noqa: B008  # frozen
+        *,
+        cached: bool = True,
+    ) -> None:
+        self.config, self.device, self.crew, self.cached = config, device, crew, cached
         self.clips: list[clips.Clip] = []
+        self.entries: Callable[[int], Sequence[clips.Entry]] | None = None
         self.photos: list[synthetic.Picture] = []
 
     def load(self, stages: Sequence[StageConfig]) -> list[str]:
@@ -67,7 +77,11 @@ class Supply:
         """
         if all(self.kept(stage) for stage in stages):
             return []
-        self.clips, skipped = clips.load([Path(p) for p in self.config.data], self.config.short)
+        self.entries = streams.streamed(self.config)
+        skipped: list[str] = []
+        if self.entries is None:
+            data = [Path(word) for word in self.config.data]
+            self.clips, skipped = clips.load(data, self.config.short, self.config.bad)
         if self.config.photos:
             self.photos, others = synthetic.load([Path(p) for p in self.config.photos])
             skipped = skipped + others
@@ -88,14 +102,23 @@ class Supply:
         """
         if folder := self.kept(stage):
             return cache.Cache(folder, self.config, stage, model)
-        return self.drawn(stage)
+        return self.drawn(stage, self.crew.own(stage.accumulate) if self.crew.world > 1 else None)
 
-    def drawn(self, stage: StageConfig) -> Batches:
+    def drawn(self, stage: StageConfig, own: Own | None = None) -> Batches:
         """Batches to train on from pixels, whether anything is kept or not."""
-        train, _ = self._sources(stage)
         made = synthetic.PhotoWindows(self.photos, stage.slots, stage.side) if self.photos else None
-        windows = clips.ClipWindows(train, stage.slots, stage.side)
-        return Batches((windows, made), stage, self.config.seed)
+        windows = self._windows(stage, held=False, own=own or Own())
+        return Batches((windows, made), stage, self.config.seed, own)
+
+    def _windows(self, stage: StageConfig, *, held: bool, own: Own) -> Windows:
+        """Where windows of clips come from: to train on, or held out."""
+        if self.entries is not None:
+            looking = streams.Looking.at(self.config, stage, held=held)
+            return streams.StreamWindows(self.entries, looking, own)
+        jitter, balance = stage.jitter, self.config.balance
+        return clips.ClipWindows(
+            self._sources(stage)[held], stage.slots, stage.side, jitter, balance=balance
+        )
 
     def looks(self, stage: StageConfig, model: MarDini) -> list[Look]:
         """The held-out batches, on the device."""
@@ -109,11 +132,10 @@ class Supply:
 
     def drawn_looks(self, stage: StageConfig) -> Iterator[Look]:
         """Held-out batches of every task of a stage, from pixels."""
-        _, sources = self._sources(stage)
         tasks = [(task, share) for task, share in stage.tasks if share]
         count = math.ceil(LOOKS / len(tasks))
         look = replace(stage, steps=count, batch=min(stage.batch, LOOK_WINDOWS), photos=0.0)
-        windows = clips.ClipWindows(sources, stage.slots, stage.side)
+        windows = self._windows(stage, held=True, own=Own())
         workers = min(self.config.workers, count)
         for task, share in tasks:
             one = replace(look, tasks=((task, 1.0),))
@@ -127,7 +149,7 @@ class Supply:
 
     def _sources(self, stage: StageConfig) -> tuple[list[clips.Source], list[clips.Source]]:
         """Clips to train on, and those held out."""
-        sources = clips.usable(self.clips, stage.slots, stage.side)
+        sources = clips.usable(self.clips, stage.slots, stage.side, stage.fps)
         every = self.config.held_out
         held = sources[every // 2 :: every] if every and len(sources) > every else sources[:1]
         apart = {id(source) for source in held}

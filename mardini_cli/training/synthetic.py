@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from mardini_cli.errors import ConfigError, DamagedMediaError
 from mardini_cli.media.bulk import photo_bytes
-from mardini_cli.training.clips import files
+from mardini_cli.training.clips import Drawn, files
 from mardini_cli.training.stages import PHOTOS
 
 Picture = NDArray[Any]
@@ -63,8 +63,9 @@ class PhotoWindows:
     def __init__(self, photos: Sequence[Picture], slots: int, side: int, layers: int = 3) -> None:
         self.photos, self.slots, self.side, self.layers = photos, slots, side, layers
 
-    def draw(self, count: int, kept: Tensor, rng: torch.Generator) -> Tensor:
+    def draw(self, count: int, kept: Tensor, rng: torch.Generator, first: int = 0) -> Drawn:
         """See ``batches.Windows``."""
+        del first
         made = np.empty((count, len(kept), self.side, self.side, 3), np.uint8)
         light = self._light(count, rng)[:, kept].numpy()
         for layer in range(self.layers):
@@ -80,7 +81,8 @@ class PhotoWindows:
                         seen = cv2.blendLinear(seen, made[window, slot], share, 1 - share)
                     made[window, slot] = seen
         lit = np.clip(made * light[..., None, None, None] + 0.5, 0, 255).astype(np.uint8)
-        return torch.from_numpy(lit).permute(0, 1, 4, 2, 3).contiguous()
+        frames = torch.from_numpy(lit).permute(0, 1, 4, 2, 3).contiguous()
+        return Drawn(frames, kept.float().expand(count, -1).contiguous())
 
     def see(self, picture: Picture, path: Path2x3, border: int = cv2.BORDER_REFLECT) -> Picture:
         """What a camera on that path sees: ``side side`` of the picture."""

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.training import clips, views
-from mardini_cli.training.batches import seed_of
 from mardini_cli.training.journal import Journal
 from mardini_cli.training.reading import to_toml
 from mardini_cli.training.report import SETTINGS, Told, write_report
+from mardini_cli.training.seeds import seed_of
 from mardini_cli.training.stages import StageConfig, TrainConfig
 from mardini_cli.training.stepping import Stepper
 

@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -108,6 +109,19 @@ def moving_clip(frames: int = 30, rate: float = 25.0, seed: int = 0) -> clips.Cl
 def clip_of(planes: Tensor, rate: float = 25.0) -> clips.Clip:
     """A clip of these frames, ``f 3 h w`` bytes."""
     return clips.Clip("made", planes, rate, clips.change(planes))
+
+
+def write_film(path: Path, planes: Tensor, rate: int = 25) -> Path:
+    """Write frames, ``f 3 h w`` bytes, as they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = planes.shape[3], planes.shape[2], "yuv420p"
+        for plane in planes:
+            picture = plane.permute(1, 2, 0).contiguous().numpy()
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode())
+    return path
 
 
 def batches(stage: StageConfig, seed: int = 0) -> Batches:

@@ -88,7 +88,7 @@ def test_the_statistics_that_are_stored_are_those_of_the_weights_that_are_stored
     kept = checkpoint.part_of(saved(config.out), "model")
     again = loop.Run(settings(tmp_path, stage("vae"), init=config.out, out=str(tmp_path / "b")))
     again.supply.load(config.stages)
-    measure_latents(again.model, again._some(again.supply.drawn(config.stages[0])))
+    measure_latents(again.model, again._some(config.stages[0]))
 
     assert torch.equal(kept["autoencoder.mean"], again.model.autoencoder.mean)
     assert torch.equal(kept["autoencoder.std"], again.model.autoencoder.std)
