@@ -278,6 +278,8 @@ def main() -> int:
         f" {memory:.2f} GiB of memory at most;"
         f" {len(errors.splitlines())} lines on the child's standard error"
     )
+    for line in sorted(set(errors.splitlines())):
+        print(f"standard error: {line}")
     for name, damage, finding in tally.findings:
         print(f"\n{name} ({damage}): {finding.strip()}")
     return bool(tally.findings)

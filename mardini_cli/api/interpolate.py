@@ -80,6 +80,8 @@ class InterpolateRequest(MakeRequest):
             )
         _ = self.timing, self.shots
         self.arrival.check(self.clip)
+        if self.input_size is not None:
+            self.limits.check_size(self.clip, *self.arrival.columns_and_rows)
         check_making(self)
 
     @property

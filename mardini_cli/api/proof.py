@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from mardini_cli.errors import FactorError, ProofError
 from mardini_cli.events import Event, Progress, Verified
+from mardini_cli.media.limits import MAX_FRAMES, MAX_PIXELS, Limits
 
 if TYPE_CHECKING:
     from mardini_cli.api.jobs import Job
@@ -39,6 +40,15 @@ class VerifyRequest:
     output: Path
     factor: int | None = None
     """How many times as many frames it should have; None: what its number of frames comes to."""
+    max_pixels: int = MAX_PIXELS
+    """Most pixels of a frame of either."""
+    max_frames: int = MAX_FRAMES
+    """Most frames of either."""
+
+    @property
+    def limits(self) -> Limits:
+        """How much the files may ask for."""
+        return Limits(pixels=self.max_pixels, frames=self.max_frames)
 
     def __post_init__(self) -> None:
         if self.factor is not None and self.factor < 1:
@@ -63,9 +73,9 @@ def verify(request: VerifyRequest) -> Generator[Event, None, None]:
     from mardini_cli.media.source import ClipSource
     from mardini_cli.media.verify import inferred
 
-    source = probe(request.source)
+    source = probe(request.source, limits=request.limits)
     count = (
-        count_packets(request.output)
+        count_packets(request.output, request.limits)
         if request.factor is None
         else (len(source.times) - 1) * request.factor + 1
     )

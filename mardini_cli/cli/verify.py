@@ -15,6 +15,8 @@ from mardini_cli.cli.screen import Screen
 from mardini_cli.errors import ExitCode
 from mardini_cli.events import Event, Verified
 
+DEFAULTS = api.VerifyRequest(source=Path(), output=Path())
+
 SourceArg = Annotated[Path, typer.Argument(metavar="IN", help="The clip.")]
 ResultArg = Annotated[Path, typer.Argument(metavar="OUT", help="What was made from it.")]
 FactorOpt = Annotated[
@@ -31,6 +33,8 @@ def verify(
     source: SourceArg,
     output: ResultArg,
     factor: FactorOpt = None,
+    max_pixels: options.MaxPixelsOpt = DEFAULTS.max_pixels,
+    max_frames: options.MaxFramesOpt = DEFAULTS.max_frames,
     json: options.JsonOpt = False,
     quiet: options.QuietOpt = False,
 ) -> None:
@@ -43,7 +47,13 @@ def verify(
 
     Example: mardini verify walk.mp4 walk.x2.mp4
     """
-    request = api.VerifyRequest(source=source, output=output, factor=factor)
+    request = api.VerifyRequest(
+        source=source,
+        output=output,
+        factor=factor,
+        max_pixels=max_pixels,
+        max_frames=max_frames,
+    )
     passed = [True]
 
     def noted() -> Iterator[Event]:

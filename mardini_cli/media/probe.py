@@ -151,14 +151,18 @@ def check_decodes(path: Path, limits: Limits = USUAL) -> None:
         next(Decoding(container, stream, path, limits).frames(), None)
 
 
-def count_packets(path: Path) -> int:
+def count_packets(path: Path, limits: Limits = USUAL) -> int:
     """Count the packets of a clip's pictures, quickly: about as many as frames.
+
+    Args:
+        path: a regular file.
+        limits: what the file may ask for.
 
     Raises:
         InputError: as ``probe``.
     """
     path = Path(path)
-    with open_source(path) as container, translated(path, Doing.DECODING):
+    with open_source(path, limits) as container, translated(path, Doing.DECODING):
         stream = video_stream(container, path)
         return sum(bool(p.size) and not p.is_discard for p in container.demux(stream))
 

@@ -25,7 +25,6 @@ from mardini_cli.events import Check
 from mardini_cli.media import planes
 from mardini_cli.media.colour import Codes
 from mardini_cli.media.facts import compare_facts, compare_words
-from mardini_cli.media.limits import OWN
 from mardini_cli.media.made import MadeWatch
 from mardini_cli.media.planes import LAYOUTS, Layout
 from mardini_cli.media.probe import ClipInfo, colour_of, probe
@@ -119,7 +118,7 @@ def verify(
     info = source.info
     with closing(source.frames()) as frames:
         walk = _Walk(info, promise, frames, told)
-        found = probe(output, walk, OWN)
+        found = probe(output, walk, info.limits)
     muxer = promise.muxer or found.container.partition(",")[0]
     checks = [
         *_time_checks(info, found, promise),

@@ -11,8 +11,9 @@ from PIL import Image
 
 from mardini_cli import api, weights
 from mardini_cli.config import SamplerConfig
-from mardini_cli.errors import MadeFrameError
+from mardini_cli.errors import LimitError, MadeFrameError
 from mardini_cli.events import Event, Finished, Warned
+from mardini_cli.pipeline import Maker
 from tests.media.clips import make_clip, picture
 from tests.pipeline.clips import nano_model
 
@@ -124,3 +125,76 @@ def test_healthy_weights_of_the_same_size_pass(tmp_path: Path, pictures: tuple[P
     events = list(api.keyframes(request))
 
     assert not [e for e in events if isinstance(e, Warned) and e.code == "made-frame"]
+
+
+def test_a_cure_is_told_as_a_warning(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames that only short numbers spoil are made in float32, and the file is written."""
+    folder = tmp_path / "weights"
+    weights.save(nano_model(), folder, storage="fp32")
+    make = Maker._make
+
+    def spoilt(self: Maker, *told: Any) -> torch.Tensor:
+        made = make(self, *told)
+        return made * torch.nan if self.settings.dtype == torch.bfloat16 else made
+
+    monkeypatch.setattr(Maker, "_make", spoilt)
+    request = api.InterpolateRequest(
+        clip=clip, output=tmp_path / "out.mkv", model=str(folder), device="cpu", dtype="bf16"
+    )
+
+    events = list(api.interpolate(request))
+
+    warned = [e.message for e in events if isinstance(e, Warned) and e.code == "made-frame"]
+    assert len(warned) == 2
+    assert warned[0].startswith("window 0: NaN or infinity in made frames 1, 3, 5, 7")
+    assert warned[0].endswith("cured by making it in float32")
+    assert sum(isinstance(event, Finished) for event in events) == 1
+
+
+def test_raw_video_of_absurd_size_is_refused_with_the_request() -> None:
+    with pytest.raises(LimitError, match="99999x99999"):
+        api.InterpolateRequest(
+            clip=Path("-"),
+            output=Path("out.mkv"),
+            input_format="rawvideo",
+            input_size="99999x99999",
+        )
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda clip, said: api.interpolate(
+            api.InterpolateRequest(clip=clip, fps=Fraction(900), **said)
+        ),
+        lambda clip, said: api.interpolate(api.InterpolateRequest(clip=clip, factor=64, **said)),
+        lambda clip, said: api.animate(api.AnimateRequest(image=clip, frames=10**9, **said)),
+        lambda clip, said: api.animate(
+            api.AnimateRequest(image=clip, seconds=Fraction(10**9), **said)
+        ),
+        lambda clip, said: api.extend(api.ExtendRequest(clip=clip, frames=10**9, **said)),
+        lambda clip, said: api.extend(
+            api.ExtendRequest(clip=clip, seconds=Fraction(10**9), loop=True, **said)
+        ),
+        lambda clip, said: api.keyframes(
+            api.KeyframesRequest(images=(clip, clip), between=10**9, **said)
+        ),
+        lambda clip, said: api.keyframes(
+            api.KeyframesRequest(at=((Fraction(0), clip), (Fraction(10**9), clip)), **said)
+        ),
+    ],
+)
+@pytest.mark.timeout(30)
+def test_no_task_plans_more_frames_than_are_allowed(
+    request_of: Callable[[Path, dict[str, Any]], Iterator[Event]], tmp_path: Path, clip: Path
+) -> None:
+    folder = tmp_path / "weights"
+    weights.save(nano_model(), folder, storage="fp32")
+    said = {"output": tmp_path / "out.mkv", "model": str(folder), "device": "cpu"}
+
+    with pytest.raises(LimitError, match=r"the result: \d+ frames; needs at most 200"):
+        list(request_of(clip, {**said, "max_frames": 200}))
+
+    assert names(tmp_path) == ["weights"]
