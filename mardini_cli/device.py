@@ -6,6 +6,7 @@ Room: device (floor 1). Torch is imported late, so that ``--help`` stays quick.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,15 @@ def choose_device(name: str = "auto") -> torch.device:
             f"no {name} device on this machine", needed="one that torch sees", do="try --device cpu"
         )
     return device
+
+
+def name_of(device: torch.device) -> str:
+    """Name the kind of a device: another one of the same kind is as fast, and rounds alike."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})"
 
 
 def use_threads(count: int) -> None:

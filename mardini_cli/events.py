@@ -40,6 +40,8 @@ class Planned:
     """Frames of the source that repeat the one before."""
     drawing: str = ""
     """Every window with its frames, where it was asked for."""
+    estimate: float = 0.0
+    """Seconds that the work will take here; 0: ``mardini bench`` has not measured this machine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +113,21 @@ class Measured:
     windows: int
     table: str
     """Means of every protocol and method, Markdown."""
+    elapsed: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Benched:
+    """It was measured how fast this machine makes frames."""
+
+    table: str
+    """Markdown: seconds by stage, memory, operations, for every cell."""
+    report: str
+    """All of it as JSON."""
+    written: Path | None
+    """Where the report stands, if it was asked for."""
+    calibration: Path | None
+    """Where later jobs find what their time is estimated from; None: nothing was kept."""
     elapsed: float
 
 
@@ -444,6 +461,7 @@ Event = (
     | Warned
     | Finished
     | Measured
+    | Benched
     | Trained
     | Paused
     | Exported

@@ -328,4 +328,28 @@ def planned(job: Job) -> Planned:
         cuts=job.cuts,
         held=job.held,
         drawing=draw(job.plan) if job.request.show_plan else "",
+        estimate=_estimate(job),
     )
+
+
+def _estimate(job: Job) -> float:
+    """Seconds that a job will take, where the machine has been measured; 0 elsewhere."""
+    from mardini_cli.pipeline import estimate
+
+    tools, request = job.tools, job.request
+    speed = estimate.known(estimate.key_of(tools.config, tools.device, tools.dtype))
+    if speed is None:
+        return 0.0
+    wide, high = job.info.upright_size
+    shape = estimate.Shape(
+        config=tools.config,
+        size=(high, wide),
+        sampler=request.sampler,
+        resolution=request.resolution,
+    )
+    loads = {
+        stage: tuple(count / (1 + len(tools.others)) for count in counts)
+        for stage, counts in estimate.job_loads(shape, job.plan).items()
+    }
+    pixels = (job.plan.given_count * wide * high, job.plan.made_count * wide * high)
+    return estimate.seconds(speed, loads, pixels, overlapping=tools.device.type != "cpu")

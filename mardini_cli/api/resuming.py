@@ -12,7 +12,6 @@ goes on with the same frames.
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
@@ -140,6 +139,7 @@ def facts(job: Job, writer: Writer) -> dict[str, str]:
     import torch
 
     from mardini_cli import weights
+    from mardini_cli.device import name_of
 
     request, tools = job.request, job.tools
     return {
@@ -158,21 +158,11 @@ def facts(job: Job, writer: Writer) -> dict[str, str]:
         "pixels": writer.pixels,
         "program": mardini_cli.__version__,
         "torch": torch.__version__,
-        "device": _device_name(tools.device),
+        "device": name_of(tools.device),
         "number type": str(tools.dtype).removeprefix("torch."),
         "attention": request.attention,
         "compile": str(request.compile),
     }
-
-
-def _device_name(device: object) -> str:
-    """The kind of device: another one of the same kind rounds alike."""
-    import torch
-
-    assert isinstance(device, torch.device)
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type} ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})"
 
 
 def _digest(paths: tuple[Path, ...]) -> str:

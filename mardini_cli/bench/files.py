@@ -69,7 +69,7 @@ class FileMeasured:
         """All of it in one line."""
         (high, wide), made = self.cell.size, self.made
         return (
-            f"file x{self.cell.factor}, {wide}x{high}, batch {self.cell.batch or 'auto'},"
+            f"tiny, from file to file: x{self.cell.factor}, {wide}x{high}, batch {self.cell.batch or 'auto'},"
             f" {self.cell.steps} steps: {made / self.total:.1f} made frames/s,"
             f" {self.real_time:.2f} x real time at {self.cell.rate}/s;"
             f" a made frame took {1e3 * self.cpu / made:.0f} ms of processor time; alone, decode"

@@ -15,6 +15,7 @@ from mardini_cli import stopping
 from mardini_cli.cli import signals
 from mardini_cli.cli.animate import animate
 from mardini_cli.cli.batch import batch
+from mardini_cli.cli.bench import bench
 from mardini_cli.cli.doctor import doctor
 from mardini_cli.cli.evaluate import evaluate
 from mardini_cli.cli.extend import extend
@@ -43,6 +44,7 @@ app.command()(batch)
 app.command()(verify)
 app.command()(probe)
 app.command()(evaluate)
+app.command()(bench)
 app.add_typer(train)
 app.command()(doctor)
 app.add_typer(weights)

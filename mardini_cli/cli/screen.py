@@ -46,6 +46,7 @@ from mardini_cli.events import (
     SCHEMA,
     Batched,
     Began,
+    Benched,
     Cached,
     Drawn,
     Event,
@@ -160,6 +161,12 @@ class Screen:
                 if not self.quiet:
                     self._write(self.err, f"{event.table}\n{measured_line(event)}")
                 self._write_path(event.output)
+            case Benched():
+                self._write_lines(event.table.splitlines())
+                if event.calibration and not self.quiet:
+                    self._write(self.err, f"kept for estimates: {visible(str(event.calibration))}")
+                if event.written:
+                    self._write_path(event.written)
             case Joined():
                 if not self.quiet:
                     self._write(self.err, joined_line(event))

@@ -56,7 +56,20 @@ def plan_line(plan: Planned) -> str:
         f"{plan.given} given + {plan.made} made = {plan.given + plan.made} frames{shots} "
         f"in {plan.windows} window{'' if plan.windows == 1 else 's'}; "
         f"{plan.weights} on {plan.device}, steps {plan.steps}, seed {plan.seed}; to {plan.output}"
+        f"{f'; takes about {duration(plan.estimate)}' if plan.estimate else ''}"
     )
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: seconds, then minutes, then hours, two parts at the most."""
+    if seconds < 1:
+        return "a second"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def resumed_line(resumed: Resumed) -> str:

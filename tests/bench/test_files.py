@@ -15,4 +15,4 @@ def test_a_clip_is_interpolated_and_its_stages_are_timed() -> None:
     assert found.made == 5
     assert 0 < found.decode < found.total
     assert 0 < found.encode < found.total
-    assert found.line.startswith("file x2, 64x48, batch auto, 0 steps: ")
+    assert found.line.startswith("tiny, from file to file: x2, 64x48, batch auto, 0 steps: ")

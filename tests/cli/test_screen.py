@@ -202,14 +202,15 @@ def test_an_event_in_json_reads_whole() -> None:
 
 
 SCHEMAS = {
-    "planned": "cuts device drawing end event given height held made output seed source start "
-    "steps task weights width windows",
+    "planned": "cuts device drawing end estimate event given height held made output seed source "
+    "start steps task weights width windows",
     "progress": "done elapsed event restored total unit",
     "resumed": "event folder kept made other",
     "skipped": "event output",
     "warned": "code event message",
     "finished": "address duration elapsed event frames made output size",
     "measured": "clips elapsed event output table windows",
+    "benched": "calibration elapsed event report table written",
     "trained": "elapsed event output steps",
     "exported": "event output run size stage step",
     "paused": "elapsed event output stage step",
