@@ -69,8 +69,9 @@ class FileMeasured:
         """All of it in one line."""
         (high, wide), made = self.cell.size, self.made
         return (
-            f"tiny, from file to file: x{self.cell.factor}, {wide}x{high}, batch {self.cell.batch or 'auto'},"
-            f" {self.cell.steps} steps: {made / self.total:.1f} made frames/s,"
+            f"tiny, from file to file: x{self.cell.factor}, {wide}x{high},"
+            f" batch {self.cell.batch or 'auto'}, {self.cell.steps} steps:"
+            f" {made / self.total:.1f} made frames/s,"
             f" {self.real_time:.2f} x real time at {self.cell.rate}/s;"
             f" a made frame took {1e3 * self.cpu / made:.0f} ms of processor time; alone, decode"
             f" {1e3 * self.decode / made:.1f} and encode {1e3 * self.encode / made:.1f} ms"
