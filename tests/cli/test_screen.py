@@ -198,6 +198,7 @@ def test_an_event_in_json_reads_whole() -> None:
         "cuts": 0,
         "held": 0,
         "drawing": "",
+        "estimate": 0.0,
     }
 
 
