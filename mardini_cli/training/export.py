@@ -4,7 +4,6 @@ Room: training. Works on a run that has ended and on one that is under way or wa
 average is in its checkpoint.
 """
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ from mardini_cli.config import ModelConfig
 from mardini_cli.errors import MissingFileError, OutputExistsError, UnwritableError, WeightsError
 from mardini_cli.events import Exported
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.training import checkpoint, journal
+from mardini_cli.training import checkpoint, journal, keeping
 from mardini_cli.training.movers import Movers
 from mardini_cli.training.objectives import KINDS
 from mardini_cli.training.reading import read_config
 from mardini_cli.training.report import SETTINGS
-from mardini_cli.training.stages import StageConfig, TrainConfig
+from mardini_cli.training.stages import TASKS, StageConfig, TrainConfig
 from mardini_cli.weights.cards import Filling, filled_card
 from mardini_cli.weights.layout import CONFIG, MODEL_CARD, Storage, tensor_files
 
@@ -102,10 +101,10 @@ def averaged(run: Path, config: TrainConfig) -> tuple[checkpoint.Place, MarDini]
         MissingFileError: no checkpoint.
         WeightsError: it is damaged, or not of these settings.
     """
-    found = checkpoint.load(run, _CPU)
+    found = keeping.load(run, _CPU)
     if found is None:
         raise MissingFileError(
-            f"{run} holds no {checkpoint.NAME}",
+            f"{run} holds no checkpoint",
             needed="a run that has saved once",
             do="wait for it, or name another folder",
         )
@@ -123,7 +122,7 @@ def averaged(run: Path, config: TrainConfig) -> tuple[checkpoint.Place, MarDini]
         movers.restore(state)
     except (RuntimeError, KeyError, IndexError) as error:
         raise WeightsError(
-            f"{run / checkpoint.NAME} does not fit {run / SETTINGS} ({_first(error)})",
+            f"the checkpoint of {run} does not fit {run / SETTINGS} ({_first(error)})",
             needed="a run of this version",
             do="keep the files of one run together",
         ) from error
@@ -203,7 +202,6 @@ def _filling(
         lines.append(f"\nStopped in stage {name} after {place.step} of its steps.")
     began = config.init or config.vae or "scratch"
     folders = ", ".join(Path(one).name for one in config.data) or "none named"
-    held = json.dumps(_held(rows), indent=2)
     return Filling(
         licence=licence,
         training="\n".join(
@@ -216,10 +214,20 @@ def _filling(
             ]
         ),
         metrics=(
-            "Of held-out windows while training, averaged weights (a sum of losses, or PSNR in dB "
-            f"and sharpness against the truth's):\n\n```json\n{held}\n```\n\n"
+            "Of held-out windows at the end of each stage, averaged weights (`loss` of the stage, "
+            "or PSNR in dB and sharpness against the truth's, without a latent and told the true "
+            f"one; by task in `config.json`):\n\n{_figures(rows)}\n\n"
             "Against baselines: `mardini evaluate CLIPS --model ...` makes the tables."
         ),
+    )
+
+
+def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line a stage: the figures over all tasks."""
+    return "\n".join(
+        f"- {stage}: "
+        + ", ".join(f"{name} {value:g}" for name, value in told.items() if not name.endswith(TASKS))
+        for stage, told in _held(rows).items()
     )
 
 

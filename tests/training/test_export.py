@@ -74,6 +74,7 @@ def test_a_stopped_run_gives_the_average_of_its_checkpoint(
         kept = torch.cat([found[name].flatten() for name in raw if name.startswith(named)])
         wanted = torch.cat([value.flatten() for value in averages[0]])
         assert torch.equal(kept.sort().values, wanted.sort().values)
+    # Shared-out checkpoints are read through the same door (``keeping.load``).
     assert (told.stage, told.step) == ({1: "denoiser", 3: "sharp"}[saves], 2)
     assert told.output == Path(config.out) / "release"
 
@@ -86,6 +87,7 @@ def test_the_card_and_the_config_tell_what_the_run_knows(ended: Path, tmp_path: 
     assert "# mine\n" in card
     assert "| denoiser | denoiser | 4 | 8 | " in card
     assert "Folders of clips: data. Whose they are" in card
+    assert f"- sharp: step 4, psnr {journal.read(ended)[-2]['average_psnr']:g}, sharp " in card
     assert str(ended.parent) not in card
     assert facts["stages"] == ["denoiser", "sharp"]
     held = [row for row in journal.read(ended) if journal.kind_of(row) == "held"]

@@ -1,5 +1,6 @@
 """Settings of a run: what a file may say, and what it is told when it may not."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,14 @@ def test_the_files_we_ship_are_read(path: str) -> None:
 
     sizes: Any = config.preset(found.preset)
     assert all(stage.slots <= sizes.window for stage in found.stages)
+
+
+def test_the_recipe_of_the_paper_in_the_docs_is_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+
+    found = read(tmp_path, text)
+
+    assert [stage.name for stage in found.stages][-1] == "J-T5"
+    assert found.shard
+    assert found.recompute
