@@ -40,9 +40,10 @@ test-gpu *words:
 wheel:
     python -m build --wheel --no-isolation
 
-# Write docs/reference.md and the man page anew from --help
+# Write docs/reference.md, the man page and the JSON schemas anew from the code
 reference:
     python docs/make_reference.py
+    python docs/make_schema.py
 
 # Write NOTICE anew from the sources of the training data
 notice data:

@@ -112,10 +112,8 @@ def cuda_count() -> int:
 
 def share_threads(processes: int) -> None:
     """Take this process's part of the machine's cores, where several work beside each other."""
-    import torch
-
     if processes > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+        use_threads(max(1, (os.cpu_count() or 1) // processes))
 
 
 def has_avx512() -> bool:

@@ -40,6 +40,7 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     │   └── TerminatedError
     ├── BaselineError              a program to compare with did not do its part
     ├── MadeFrameError             the model made something that cannot be right
+    ├── DiffersError               what a record tells is not so any more
     ├── CrashedError               a process died, or met a bug, in the middle of an item
     ├── MadeFrameError             the model made something that is no picture
     └── ShapeError                 a tensor of the wrong shape at a room's door
@@ -297,6 +298,12 @@ class BaselineError(MardiniError):
     """A program that serves as a baseline did not do its part."""
 
     code = "baseline"
+
+
+class DiffersError(MardiniError):
+    """Inputs, weights or the new result are not what a record tells."""
+
+    code = "differs"
 
 
 class CrashedError(MardiniError):

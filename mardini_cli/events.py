@@ -59,6 +59,16 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """The frames of a window, or of several that are made at once, are made."""
+
+    times: tuple[Fraction, ...]
+    """When each of them is shown in the result, seconds; they are written in time order."""
+    elapsed: float
+    """Seconds since the work began."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Resumed:
     """The work goes on from what earlier work left."""
 
@@ -411,6 +421,27 @@ class Failed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Recorded:
+    """What a result was made from stands beside it."""
+
+    output: Path
+    address: str = ""
+    """Where it was sent; the file itself is gone then."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reproduced:
+    """A result was made once more from its record."""
+
+    output: Path
+    same: bool
+    """Whether every byte is the same."""
+    sha256: str
+    recorded: str
+    """The SHA-256 that the record tells."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Began:
     """An item of a batch is being worked on."""
 
@@ -456,6 +487,7 @@ class Batched:
 Event = (
     Planned
     | Progress
+    | Window
     | Resumed
     | Skipped
     | Warned
@@ -478,7 +510,8 @@ Event = (
     | Verified
     | Probed
     | Failed
-    | Skipped
+    | Recorded
+    | Reproduced
     | Began
     | Batched
 )

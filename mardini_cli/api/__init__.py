@@ -17,6 +17,7 @@ from mardini_cli.api.keyframes import Fit, KeyframesRequest, keyframes
 from mardini_cli.api.making import Faults, MakeRequest, Plain, Resume, making_of
 from mardini_cli.api.probe import ProbeRequest, probe
 from mardini_cli.api.proof import VerifyRequest, verify
+from mardini_cli.api.rerun import RerunRequest, rerun
 from mardini_cli.api.settings import task_of
 from mardini_cli.api.shots import AtCuts, Duplicates
 from mardini_cli.api.train import train, train_cache, train_export, train_price, train_settings
@@ -42,6 +43,7 @@ __all__ = [
     "MakeRequest",
     "Plain",
     "ProbeRequest",
+    "RerunRequest",
     "Resume",
     "VerifyRequest",
     "animate",
@@ -58,6 +60,7 @@ __all__ = [
     "placed",
     "probe",
     "read_jobs",
+    "rerun",
     "task_of",
     "train",
     "train_cache",

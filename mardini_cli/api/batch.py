@@ -136,6 +136,10 @@ def item_of(number: int, request: MakeRequest, one: Input, output_dir: str | Non
             needed="--output-dir",
             do="name a folder or an address",
         )
+    if is_url(one.path) and request.sidecar:
+        raise UsageError(
+            f"a record of {one.path}", needed="a file", do="fetch it first, or leave --sidecar out"
+        )
     source: dict[str, Any] = {TASKS[task_of(request)].source: Path(one.path)}
     return Item(
         number=number,

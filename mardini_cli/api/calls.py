@@ -85,6 +85,7 @@ class Making(TypedDict, total=False):
     max_minutes: float | None
     range: str | None
     preview: bool
+    sidecar: bool
     compare: Plain | None
 
 

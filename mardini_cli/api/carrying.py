@@ -5,7 +5,7 @@ Room: api. Light to import: torch and the media libraries come in late.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -15,7 +15,7 @@ from mardini_cli.api.jobs import Job, Tools, comparison_of, planned, preview_of
 from mardini_cli.api.making import MakeRequest, bytes_of, span_of, tile_of
 from mardini_cli.api.resuming import settled
 from mardini_cli.errors import ConfigError, MardiniError, StoppedError
-from mardini_cli.events import Drawn, Event, Finished, Warned
+from mardini_cli.events import Drawn, Event, Finished, Recorded, Verified, Warned
 from mardini_cli.stopping import tidied
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
         make_room(job.output)
     with Workplace(job.output, job.request.work_dir) as place, tidied(place.tidy):
         try:
-            yield from _make(job, models, place)
+            verified = yield from _make(job, models, place)
         except (MardiniError, SystemExit) as error:  # the exit is what a signal raises
             if place.holds_frames and not isinstance(error, StoppedError):
                 yield Warned(
@@ -108,7 +108,7 @@ def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
                     message=f"made frames are kept in {place.segments}; the same command goes on",
                 )
             raise
-    yield Finished(
+    finished = Finished(
         output=job.output,
         frames=len(job.plan.times),
         made=job.plan.made_count,
@@ -116,6 +116,11 @@ def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
         elapsed=monotonic() - began,
         size=_size(job.output),
     )
+    yield finished
+    if job.request.sidecar:
+        from mardini_cli.api.records import write_record
+
+        yield Recorded(output=write_record(job, finished, verified))
     yield from _looking(job)
 
 
@@ -162,7 +167,9 @@ def _looking(job: Job) -> Iterator[Event]:
         yield Drawn(output=film, what=f"{job.request.compare} on the left, ours on the right")
 
 
-def _make(job: Job, models: Sequence[MarDini], place: Workplace) -> Iterator[Event]:
+def _make(
+    job: Job, models: Sequence[MarDini], place: Workplace
+) -> Generator[Event, None, Verified | None]:
     from mardini_cli import pipeline
     from mardini_cli.media.containers import kind_of
 
@@ -176,6 +183,7 @@ def _make(job: Job, models: Sequence[MarDini], place: Workplace) -> Iterator[Eve
         match=job.match,
         strict=job.request.faults == "stop",
     )
+    verified: Verified | None = None
     with _writer(job, place) as writer:
         for notice in writer.notices:
             yield Warned(code="output", message=notice)
@@ -185,10 +193,11 @@ def _make(job: Job, models: Sequence[MarDini], place: Workplace) -> Iterator[Eve
         if job.proved and not kind_of(job.output).animation:
             from mardini_cli.api.proof import prove_job
 
-            yield from prove_job(job, writer)
+            verified = yield from prove_job(job, writer)
         writer.finish()
         place.will_publish()
     place.is_done = True
+    return verified
 
 
 def _writer(job: Job, place: Workplace) -> Writer:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mardini_cli.api.making import MakeRequest
 from mardini_cli.api.settings import TASKS, run
 from mardini_cli.errors import MissingFileError, UnwritableError
-from mardini_cli.events import Drawn, Event, Finished
+from mardini_cli.events import Drawn, Event, Finished, Recorded
 
 if TYPE_CHECKING:
     from mardini_cli.api.batch import Item
@@ -39,9 +39,9 @@ def errand(item: Item) -> Iterator[Event]:
         if item.send_to is None:
             yield from run(request)
             return
-        results: list[Finished | Drawn] = []
+        results: list[Finished | Drawn | Recorded] = []
         for event in run(replace(request, output_dir=Path(folder, "out"))):
-            if isinstance(event, Finished | Drawn):
+            if isinstance(event, Finished | Drawn | Recorded):
                 results.append(event)  # a sheet is drawn from the film, which must be here then
             else:
                 yield event

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from mardini_cli.api.arrival import Arrival, arrived
+from mardini_cli.api.arrival import PIPE, Arrival, arrived
 from mardini_cli.api.carrying import carry_out
 from mardini_cli.api.clock import ClipAudio, Timing, timed
 from mardini_cli.api.fetching import with_weights
@@ -82,6 +82,10 @@ class InterpolateRequest(MakeRequest):
         self.arrival.check(self.clip)
         if self.input_size is not None:
             self.limits.check_size(self.clip, *self.arrival.columns_and_rows)
+        if self.sidecar and self.clip == PIPE:
+            raise ConfigError(
+                "a record of a clip from a pipe", needed="a file", do="leave --sidecar out"
+            )
         check_making(self)
 
     @property

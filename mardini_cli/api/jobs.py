@@ -186,6 +186,8 @@ def _check_names(request: MakeRequest, output: Path, sources: Sequence[Path]) ->
         check_free(request, preview_of(output), sources)
     if request.compare is not None:
         check_free(request, comparison_of(output), sources)
+    if request.sidecar:
+        check_free(request, record_of(output), sources)
 
 
 def preview_of(output: Path) -> Path:

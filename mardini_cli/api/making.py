@@ -97,6 +97,8 @@ class MakeRequest:
     """``A..B``, seconds of the result: make that part alone, as it will be in the whole."""
     preview: bool = False
     """Draw a contact sheet beside the result."""
+    sidecar: bool = False
+    """Write a record beside the result, from which it can be made again."""
     compare: Plain | None = None
     """Write a film with a plain one on the left: repeat or blend."""
 
@@ -166,6 +168,10 @@ def check_making(request: MakeRequest) -> None:
             f"threads {request.threads}", needed="at least 1", do="leave it out to use every core"
         )
     bytes_of(request.memory_limit)
+    if request.sidecar and request.output == Path("-"):
+        raise ConfigError(
+            "a record of what goes down a pipe", needed="a file", do="name one with -o"
+        )
     tile_of(request.tile)
     span_of(request.range)
     _ = request.limits

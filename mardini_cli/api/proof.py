@@ -5,7 +5,7 @@ Room: api. Light to import.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from math import inf, isinf
@@ -84,7 +84,7 @@ def verify(request: VerifyRequest) -> Generator[Event, None, None]:
     yield from prove(ClipSource(source), request.output, request.output, promise)
 
 
-def prove_job(job: Job, writer: Writer) -> Iterator[Event]:
+def prove_job(job: Job, writer: Writer) -> Generator[Event, None, Verified]:
     """Prove a result that is whole but has no name yet.
 
     Raises:
@@ -93,6 +93,7 @@ def prove_job(job: Job, writer: Writer) -> Iterator[Event]:
     source = _Compared(job.source, replace(job.source.info, streams=job.info.streams))
     found = yield from prove(source, writer.finish(), job.output, _promise(job, writer.changed))
     require(found)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,9 @@ def animate(
     show_plan: options.ShowPlanOpt = DEFAULTS.show_plan,
     range: options.RangeOpt = DEFAULTS.range,
     preview: options.PreviewOpt = DEFAULTS.preview,
+    sidecar: options.SidecarOpt = DEFAULTS.sidecar,
     compare: options.CompareOpt = DEFAULTS.compare,
+    log_file: options.LogFileOpt = None,
     json: options.JsonOpt = False,
     quiet: options.QuietOpt = False,
 ) -> None:
@@ -157,6 +159,7 @@ def animate(
         show_plan=show_plan,
         range=range,
         preview=preview,
+        sidecar=sidecar,
         compare=cast("api.Plain | None", compare),
     )
     several = Several(
@@ -167,4 +170,6 @@ def animate(
         fail_fast=fail_fast,
         shard=shard,
     )
-    follow_all(images or [], request, several, Screen.here(json=json, quiet=quiet))
+    follow_all(
+        images or [], request, several, Screen.here(json=json, quiet=quiet, log_file=log_file)
+    )

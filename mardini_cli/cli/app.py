@@ -22,6 +22,7 @@ from mardini_cli.cli.extend import extend
 from mardini_cli.cli.fill import fill
 from mardini_cli.cli.interpolate import interpolate
 from mardini_cli.cli.probe import probe
+from mardini_cli.cli.rerun import rerun
 from mardini_cli.cli.screen import Screen
 from mardini_cli.cli.train import train
 from mardini_cli.cli.verify import verify
@@ -41,6 +42,7 @@ app.command()(animate)
 app.command()(extend)
 app.command()(fill)
 app.command()(batch)
+app.command()(rerun)
 app.command()(verify)
 app.command()(probe)
 app.command()(evaluate)

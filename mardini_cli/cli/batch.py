@@ -42,6 +42,7 @@ def batch(
     until: options.UntilOpt = None,
     max_minutes: options.MaxMinutesOpt = None,
     dry_run: options.DryRunOpt = False,
+    log_file: options.LogFileOpt = None,
     json: options.JsonOpt = False,
     quiet: options.QuietOpt = False,
 ) -> None:
@@ -72,4 +73,5 @@ def batch(
         "max_minutes": max_minutes,
     }
     items = api.read_jobs(jobs, {name: value for name, value in told.items() if value})
-    follow_batch(items, settings, Screen.here(json=json, quiet=quiet), dry_run=dry_run)
+    screen = Screen.here(json=json, quiet=quiet, log_file=log_file)
+    follow_batch(items, settings, screen, dry_run=dry_run)

@@ -83,7 +83,9 @@ def fill(
     show_plan: options.ShowPlanOpt = DEFAULTS.show_plan,
     range: options.RangeOpt = DEFAULTS.range,
     preview: options.PreviewOpt = DEFAULTS.preview,
+    sidecar: options.SidecarOpt = DEFAULTS.sidecar,
     compare: options.CompareOpt = DEFAULTS.compare,
+    log_file: options.LogFileOpt = None,
     json: options.JsonOpt = False,
     quiet: options.QuietOpt = False,
 ) -> None:
@@ -132,6 +134,7 @@ def fill(
         show_plan=show_plan,
         range=range,
         preview=preview,
+        sidecar=sidecar,
         compare=cast("api.Plain | None", compare),
     )
     several = Several(
@@ -142,4 +145,6 @@ def fill(
         fail_fast=fail_fast,
         shard=shard,
     )
-    follow_all(clips or [], request, several, Screen.here(json=json, quiet=quiet))
+    follow_all(
+        clips or [], request, several, Screen.here(json=json, quiet=quiet, log_file=log_file)
+    )

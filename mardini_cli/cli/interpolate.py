@@ -220,7 +220,9 @@ def interpolate(
     show_plan: options.ShowPlanOpt = DEFAULTS.show_plan,
     range: options.RangeOpt = DEFAULTS.range,
     preview: options.PreviewOpt = DEFAULTS.preview,
+    sidecar: options.SidecarOpt = DEFAULTS.sidecar,
     compare: options.CompareOpt = DEFAULTS.compare,
+    log_file: options.LogFileOpt = None,
     json: options.JsonOpt = False,
     quiet: options.QuietOpt = False,
 ) -> None:
@@ -280,6 +282,7 @@ def interpolate(
         show_plan=show_plan,
         range=range,
         preview=preview,
+        sidecar=sidecar,
         compare=cast("api.Plain | None", compare),
     )
     if json and output == Path("-"):
@@ -288,7 +291,7 @@ def interpolate(
             needed="one of them",
             do="leave --json or -o - out",
         )
-    screen = Screen.here(json=json, quiet=quiet)
+    screen = Screen.here(json=json, quiet=quiet, log_file=log_file)
     images = tuple(map(Path, clips or ()))
     if frame or (len(images) > 1 and all(path.suffix.lower() in api.PICTURES for path in images)):
         keyframes = api.KeyframesRequest(

@@ -231,6 +231,16 @@ CompareOpt = Annotated[
     str | None,
     typer.Option("--compare", metavar="repeat|blend", help="Write a film beside a plain one too."),
 ]
+SidecarOpt = Annotated[
+    bool,
+    typer.Option(
+        "--sidecar", help="Write OUT.json beside the result: settings, hashes, versions, proof."
+    ),
+]
+LogFileOpt = Annotated[
+    Path | None,
+    typer.Option("--log-file", metavar="FILE", help="Add all that is told to a file, with times."),
+]
 OverwriteOpt = Annotated[
     bool, typer.Option("--overwrite", help="Replace the result if it stands there already.")
 ]

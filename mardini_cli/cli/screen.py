@@ -9,15 +9,17 @@ import json
 import os
 import shlex
 import sys
+import traceback
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO, cast
 
 from mardini_cli.api.batch import failed
+from mardini_cli.cli.log import LogStream
 from mardini_cli.cli.tables import (
     batched_lines,
     priced_lines,
@@ -66,7 +68,9 @@ from mardini_cli.events import (
     Probed,
     Progress,
     Pushed,
+    Recorded,
     Removed,
+    Reproduced,
     Resumed,
     Skipped,
     Trained,
@@ -93,11 +97,14 @@ class Screen:
     """Events as JSON lines on ``out``; nothing but errors on ``err``."""
     quiet: bool = False
     """The result, warnings and errors alone."""
+    log: LogStream | None = None
+    """Gets all of it, whatever the others get."""
 
     @classmethod
-    def here(cls, *, json: bool = False, quiet: bool = False) -> Self:
+    def here(cls, *, json: bool = False, quiet: bool = False, log_file: Path | None = None) -> Self:
         """The streams of this process."""
-        return cls(out=sys.stdout, err=sys.stderr, json=json, quiet=quiet)
+        log = None if log_file is None else LogStream(log_file)
+        return cls(out=sys.stdout, err=sys.stderr, json=json, quiet=quiet, log=log)
 
     def follow(self, events: Iterator[Event | OfItem], *, dry_run: bool = False) -> None:
         """Draw a job's events to their end; the result goes to standard output.
@@ -106,6 +113,8 @@ class Screen:
             events: what ``api`` yields; its errors and interrupts pass through.
             dry_run: the plan itself is the result; or the table of what was verified.
         """
+        if self.log is not None:
+            events = self._logged(events, self.log)
         with self._bar() as bar:
             for event in events:
                 item, plain = (event.item, event.event) if isinstance(event, OfItem) else (0, event)
@@ -116,6 +125,31 @@ class Screen:
                 else:
                     bar.pause(item)
                     self._tell(plain, self.out if dry_run else self.err, item)
+
+    def _logged(self, events: Iterator[Event | OfItem], log: LogStream) -> Iterator[Event | OfItem]:
+        """Draw on the log what passes by, and why it ends."""
+        pages = cast("TextIO", log)
+        page, bar = Screen(out=pages, err=pages), _LineBar(pages)
+        try:
+            for event in events:
+                log.item, plain = (
+                    (event.item, event.event) if isinstance(event, OfItem) else (0, event)
+                )
+                if isinstance(plain, Progress):
+                    bar.draw(plain, log.item)
+                else:
+                    page._tell(plain, pages, log.item)
+                yield event
+        except MardiniError as error:
+            log.item = 0
+            page.fail(error)
+            raise
+        except Exception:
+            log.item = 0
+            log.write(traceback.format_exc())
+            raise
+        finally:
+            log.rest()
 
     def fail(self, error: MardiniError) -> None:
         """Say in one line why the job ends; in a line each, if several things stand in the way."""
@@ -207,6 +241,14 @@ class Screen:
                 self._write_lines(probed_lines(event))
             case Failed():
                 self._write(self.err, visible(failed_line(event)))
+            case Recorded():
+                if not self.quiet:
+                    where = event.address or event.output
+                    self._write(self.err, visible(f"record for 'mardini rerun': {where}"))
+            case Reproduced():
+                if not self.quiet:
+                    same = "every byte is the same" if event.same else "the bytes differ"
+                    self._write(self.err, f"compared with the record: {same}")
             case Began():
                 if not self.quiet:
                     self._write(self.err, visible(began_line(event, item)))

@@ -12,6 +12,7 @@ import av.codec.codec
 import torch
 
 import mardini_cli
+from mardini_cli.media.door import ffmpeg_version
 
 
 def lines() -> list[str]:
@@ -23,7 +24,7 @@ def lines() -> list[str]:
         f"cuda {_cuda()}",
         f"xformers {_xformers()}",
         f"pyav {av.__version__}",
-        f"ffmpeg {_ffmpeg()}",
+        f"ffmpeg {ffmpeg_version()}",
         f"opencv {_installed('opencv-python-headless') or 'not installed'}",
     ]
 
@@ -49,11 +50,6 @@ def _xformers() -> str:
     if found is None:
         return "not installed"
     return found if torch.cuda.is_available() else f"{found} (unused: works on CUDA devices only)"
-
-
-def _ffmpeg() -> str:
-    libraries = sorted(av.library_versions.items())
-    return ", ".join(f"{name} {'.'.join(map(str, number))}" for name, number in libraries)
 
 
 def _installed(package: str) -> str | None:

@@ -47,6 +47,12 @@ _METADATA: dict[str, Any] = (
 )
 
 
+def ffmpeg_version() -> str:
+    """Versions of FFmpeg's libraries, ``name version`` with commas between."""
+    libraries = sorted(av.library_versions.items())
+    return ", ".join(f"{name} {'.'.join(map(str, number))}" for name, number in libraries)
+
+
 class Doing(Enum):
     """What was going on when FFmpeg failed: it decides whose error it is."""
 

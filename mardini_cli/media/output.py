@@ -91,6 +91,21 @@ def make_room(output: Path) -> None:
         output.absolute().parent.mkdir(parents=True, exist_ok=True)
 
 
+def write_whole(output: Path, text: str) -> None:
+    """Write a small file of text: whole, or not at all.
+
+    Raises:
+        UnwritableError: the disk refuses.
+    """
+    part = PartFile(output)
+    with translated(output, Doing.WRITING):
+        try:
+            part.path.write_text(text, encoding="utf-8")
+            part.publish()
+        finally:
+            part.discard()
+
+
 def _check_folder(output: Path, source: Path, overwrite: bool) -> None:
     folder = output.absolute().parent
     beside = folder.is_dir() and source.exists() and folder.samefile(source.absolute().parent)

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from time import monotonic
 
+from mardini_cli import events
 from mardini_cli.events import Progress, Warned
 from mardini_cli.media.reader import Frame, rgba
 from mardini_cli.media.source import Source
@@ -20,12 +21,12 @@ from mardini_cli.model.vae import Vae
 from mardini_cli.pipeline import memory
 from mardini_cli.pipeline.channel import Channel
 from mardini_cli.pipeline.crew import Crew
-from mardini_cli.pipeline.desk import Decoded, Desk, Page, StoredFrame, given_uses
+from mardini_cli.pipeline.desk import Decoded, Desk, Page, Picture, StoredFrame, given_uses
 from mardini_cli.pipeline.keeping import Keeper, KeepSettings
 from mardini_cli.pipeline.making import Maker
 from mardini_cli.pipeline.settings import MakeSettings
 from mardini_cli.pipeline.sight import Sight
-from mardini_cli.tasks.plan import Plan, Window
+from mardini_cli.tasks.plan import Plan, Slot, Window
 
 DECODED_AHEAD = 3
 """Given frames that may wait for the model."""
@@ -42,7 +43,7 @@ def run(
     settings: MakeSettings,
     writer: Writer,
     keeping: KeepSettings | None = None,
-) -> Generator[Progress | Warned, None, None]:
+) -> Generator[Progress | Warned | events.Window, None, None]:
     """Make and write every frame of a plan; closing the iterator stops all of it.
 
     The writer is entered and left by the caller, so that what happens to an unfinished file is
@@ -77,6 +78,10 @@ def run(
             restored=len(keeper.restored),
         )
 
+    def window(made: Sequence[tuple[Slot, Picture]]) -> events.Window:
+        times = tuple(slot.time for slot, _ in made if slot.shown)
+        return events.Window(times=times, elapsed=monotonic() - began)
+
     windows_left = plan.windows[keeper.done :]
     needed = {given for given, last in given_uses(plan).items() if last >= keeper.done}
     # Left in turn: the channels let their threads go before the threads are waited for.
@@ -104,6 +109,7 @@ def run(
                     keeper.take(made)  # first: it is kept, even if the encoder then fails
                     desk.take(made)
                     yield from _noticed(makers)
+                    yield window(made)
                     yield progress()
                 if keeper.is_asked_to_stop:
                     break
@@ -112,6 +118,7 @@ def run(
                 keeper.take(made)
                 desk.take(made)
                 yield from _noticed(makers)
+                yield window(made)
                 yield progress()
             keeper.finish()
         keeper.check()

@@ -25,7 +25,7 @@ from mardini_cli.events import Event, Planned
 from mardini_cli.tasks.interpolate import interpolate as plan_of
 from tests.pipeline.clips import even_times, nano_weights, picture, read_back, write_clip
 
-SCREEN = {"json", "quiet", "dry_run", "show_plan"}
+SCREEN = {"json", "quiet", "log_file", "dry_run", "show_plan"}
 """Flags that are about telling, which functions do by ``on_event``."""
 
 

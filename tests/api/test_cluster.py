@@ -34,8 +34,12 @@ def cluster() -> Iterator[Any]:
     settings.setenv("RAY_USAGE_STATS_ENABLED", "0")
     # Loopback alone, as Ray itself does on machines whose firewall would ask.
     settings.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
-    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "node_ip_address": "127.0.0.1"}
-    cluster = Cluster(initialize_head=True, head_node_args=dict(node))
+    node: dict[str, Any] = {
+        "num_cpus": 1,
+        "object_store_memory": 80 * 2**20,
+        "node_ip_address": "127.0.0.1",
+    }
+    cluster: Any = Cluster(initialize_head=True, head_node_args=dict(node))
     cluster.add_node(**node)
     ray.init(address=cluster.address, log_to_driver=False)
     cluster.wait_for_nodes()

@@ -11,7 +11,7 @@ import pytest
 from mardini_cli import api
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import ConfigError, EncoderError, FactorError
-from mardini_cli.events import Finished, Planned, Progress, Verified, Warned
+from mardini_cli.events import Finished, Planned, Progress, Verified, Warned, Window
 from tests.pipeline.clips import even_times, nano_weights, read_back, write_clip
 
 
@@ -56,7 +56,7 @@ def test_events_tell_the_plan_the_progress_and_the_result(
         device="cpu",
     )
     assert progress
-    assert all(isinstance(event, Progress) for event in progress)
+    assert all(isinstance(event, Progress | Window) for event in progress)
     assert isinstance(verified, Verified)
     assert isinstance(finished, Finished)
     assert finished == Finished(

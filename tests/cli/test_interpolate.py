@@ -84,7 +84,7 @@ def test_json_gives_one_event_a_line(run: Run, folder: Path) -> None:
     events = [json.loads(line) for line in shown.out.splitlines()]
     assert (shown.status, shown.err) == (0, "")
     assert [events[0]["event"], events[-1]["event"]] == ["planned", "finished"]
-    assert {event["event"] for event in events[1:-1]} == {"progress", "verified"}
+    assert {event["event"] for event in events[1:-1]} == {"window", "progress", "verified"}
     assert (events[-1]["output"], events[-1]["frames"], events[-1]["made"]) == ("out.mp4", 7, 3)
 
 

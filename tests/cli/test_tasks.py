@@ -20,7 +20,7 @@ from mardini_cli.cli.several import Several
 from mardini_cli.errors import UsageError
 from tests.pipeline.clips import even_times, nano_weights, picture, write_clip
 
-ANSWERS = {"json", "quiet"}
+ANSWERS = {"json", "quiet", "log_file"}
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from mardini_cli import events
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import DamagedMediaError, EncoderError, MadeFrameError
 from mardini_cli.events import Progress, Warned
@@ -63,8 +64,9 @@ def walk(
     base = common_time_base([*plan.times, info.end])
     with Writer(output, info, base, info.end, LOSSLESS) as writer:
         for event in run(plan, ClipSource(info), [model], settings or MakeSettings(), writer):
-            assert isinstance(event, Progress)  # no made frame is complained of
-            yield event
+            assert isinstance(event, Progress | events.Window)  # no made frame is complained of
+            if isinstance(event, Progress):
+                yield event
 
 
 def made(
