@@ -115,7 +115,7 @@ def preflight(
             than one thing.
         AbsentWeightsError: nothing but that weights are to be fetched.
     """
-    if request.skip_existing and all(output.exists() for output in outputs):
+    if request.skip_existing and all(map(_is_there, outputs)):
         raise StandsAlreadyError(outputs[-1])
     problems, absent = Problems(), list[AbsentWeightsError]()
     for check in checks:
@@ -131,6 +131,14 @@ def preflight(
     problems.settle()
     assert tools is not None
     return tools
+
+
+def _is_there(output: Path) -> bool:
+    """Whether a result stands; of numbered pictures, any."""
+    if "%" not in output.name or output.exists():
+        return output.exists()
+    folder, ending = output.parent, output.suffix.lower()
+    return folder.is_dir() and any(path.suffix.lower() == ending for path in folder.iterdir())
 
 
 def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> EncodeSettings:
@@ -170,6 +178,7 @@ def _is_new(error: MardiniError, problems: Problems, number: int) -> bool:
 
 
 def _check_names(request: MakeRequest, output: Path, sources: Sequence[Path]) -> None:
+    from mardini_cli.api.records import record_of  # late: it stands on the tasks
     from mardini_cli.media.output import check_output, check_room
     from mardini_cli.media.workplace import tidy
 

@@ -30,7 +30,7 @@ from mardini_cli.api.keyframes import place as keyframes_place
 from mardini_cli.api.making import MakeRequest
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import ConfigError, UsageError
-from mardini_cli.events import Event, Skipped
+from mardini_cli.events import Event
 from mardini_cli.tasks.grid import rate_of
 
 RATES = frozenset({"fps", "input_fps"})
@@ -74,24 +74,12 @@ def task_of(request: MakeRequest) -> str:
 
 
 def run(request: MakeRequest) -> Iterator[Event]:
-    """Do what a request asks for, unless its result is there and was to be left alone.
+    """Do what a request asks for.
 
     Raises:
         MardiniError: anything that the user can act on.
     """
-    task = TASKS[task_of(request)]
-    if request.skip_existing and not request.dry_run and _is_there(task.place(request)):
-        yield Skipped(output=task.place(request))
-        return
-    yield from task.run(request)
-
-
-def _is_there(place: Path) -> bool:
-    """Whether a result stands; of numbered pictures, any."""
-    if "%" not in place.name or place.exists():
-        return place.exists()
-    folder, ending = place.parent, place.suffix.lower()
-    return folder.is_dir() and any(path.suffix.lower() == ending for path in folder.iterdir())
+    yield from TASKS[task_of(request)].run(request)
 
 
 def settings_names(task: str) -> list[str]:
