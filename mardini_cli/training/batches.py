@@ -24,6 +24,7 @@ from mardini_cli.model import prior
 from mardini_cli.model.warping import gaps, slots
 from mardini_cli.training.clips import Drawn
 from mardini_cli.training.crew import Own
+from mardini_cli.training.darkroom import Darkroom, Drafts, Negatives
 from mardini_cli.training.masks import draw_mask, draw_task, thin
 from mardini_cli.training.seeds import seed_of
 from mardini_cli.training.stages import StageConfig
@@ -61,6 +62,8 @@ class Batch:
     """Prior between given neighbours at half size, ``b g-1 2 2 h/2 w/2``, pixels."""
     target: Tensor | None = None
     """Flow from the true made frame to both of its gap's frames, ``p 4 h/2 w/2``, pixels."""
+    late: Negatives | None = None
+    """Further windows, of photographs, that the device makes; they come after these."""
     own: bool = False
     """Whether these are the windows of one process alone."""
     bad: tuple[str, ...] = ()
@@ -71,7 +74,7 @@ class Batch:
         return self._each(Tensor.pin_memory)
 
     def to(self, device: torch.device) -> Self:
-        """Move to the device, bytes to [0, 1], flow to float32."""
+        """Move to the device, bytes to [0, 1], flow to float32. Negatives stay negatives."""
 
         def moved(tensor: Tensor) -> Tensor:
             tensor = tensor.to(device, non_blocking=True)
@@ -84,7 +87,14 @@ class Batch:
     def share(self, rank: int, world: int) -> Self:
         """The windows of one process among ``world``."""
         b = len(self.mask)
-        return self._each(lambda x: x.unflatten(0, (b, -1))[rank::world].flatten(0, 1))
+
+        def part(x: Tensor) -> Tensor:
+            return x.unflatten(0, (b, -1))[rank::world].flatten(0, 1) if b else x
+
+        mine = self._each(part) if self.late is None else replace(self, late=None)._each(part)
+        if self.late is None:
+            return mine
+        return replace(mine, late=self.late.each(lambda x: x[(rank - b) % world :: world]))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         return replace(
@@ -95,6 +105,7 @@ class Batch:
             times=change(self.times),
             flow=None if self.flow is None else change(self.flow),
             target=None if self.target is None else change(self.target),
+            late=None if self.late is None else self.late.each(change),
         )
 
 
@@ -133,11 +144,18 @@ class Batches(Dataset[Batch]):
         kept = thin(mask, stage.made, rng)
         synthetic = round(stage.batch * stage.photos) if self.photos else 0
         parts = [self.clips.draw(stage.batch - synthetic, kept, rng, step * stage.batch)]
-        if self.photos and synthetic:
+        late = None
+        if isinstance(self.photos, Drafts):
+            late = self.photos.draft(synthetic, mask, kept, rng)
+        elif self.photos and synthetic:
             parts.append(self.photos.draw(synthetic, kept, rng))
         frames, times = torch.cat([p.frames for p in parts]), torch.cat([p.times for p in parts])
         if self.own:  # before flow is searched, which costs most
             mine = [number for number in range(len(frames)) if self.own.has(number)]
+            if late is not None:
+                after = range(len(frames), stage.batch)
+                there = [n - len(frames) for n in after if self.own.has(n)]
+                late = late.each(lambda x: x[there])
             frames, times = frames[mine], times[mine]
         mask = mask[kept]
         b = len(frames)
@@ -146,6 +164,7 @@ class Batches(Dataset[Batch]):
             made=frames[:, mask].contiguous(),
             mask=mask.expand(b, -1).contiguous(),
             times=times,
+            late=late,
             own=self.own is not None,
             bad=parts[0].bad,
         )
@@ -199,6 +218,37 @@ class _Told(Dataset["Batch | MardiniError"]):
             return self.batches[step]
         except MardiniError as error:
             return error
+
+
+def developed(batch: Batch, darkroom: Darkroom) -> Batch:
+    """Make the windows that were left to the device, and put them after the others.
+
+    Args:
+        batch: on the device.
+        darkroom: of the photographs that its negatives name.
+    """
+    if batch.late is None:
+        return batch
+    late = batch.late
+    if not len(late):
+        return replace(batch, late=None)
+    sheet = darkroom.develop(late, flow=batch.flow is not None, target=batch.target is not None)
+    made = late.mask[0]
+    flow = _joined(batch.flow, sheet.flow)
+    return replace(
+        batch,
+        given=torch.cat((batch.given, sheet.frames[:, ~made])),
+        made=torch.cat((batch.made, sheet.frames[:, made])),
+        mask=torch.cat((batch.mask, late.mask)),
+        times=torch.cat((batch.times, late.times)),
+        flow=flow,
+        target=_joined(batch.target, sheet.target),
+        late=None,
+    )
+
+
+def _joined(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return None if one is None or other is None else torch.cat((one, other))
 
 
 @contextmanager

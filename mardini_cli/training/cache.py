@@ -42,7 +42,7 @@ def stands(folder: Path) -> bool:
 def facts(config: TrainConfig, stage: StageConfig, model: MarDini) -> dict[str, Any]:
     """What decides what is in a cache: settings of windows, and weights of the autoencoder."""
     told = {key: getattr(stage, key) for key in _OF_STAGE}
-    told |= {key: getattr(config, key) for key in ("seed", "short", "held_out")}
+    told |= {key: getattr(config, key) for key in ("seed", "short", "held_out", "photos_on")}
     told["asks"] = "planner" if stage.kind == "planner" else "latents"
     told["stage"] = stage.name
     told["autoencoder"] = digest(model.autoencoder.state_dict())

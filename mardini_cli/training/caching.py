@@ -87,9 +87,10 @@ def _kept(run: Run, stage: StageConfig, steps: int, keeper: cache.Keeper) -> Ite
             assert isinstance(look.batch, Batch)
             held = cache.Held(look.task, look.share, look.of_task)
             keeper.hold(held, see(run.model, look.batch, stage.kind))
+        ready = run.supply.ready(stage)
         batches = run.supply.drawn(stage).run(0, run.config.workers, run.device)
         for step, batch in enumerate(islice(batches, steps)):
-            keeper.keep(str(step), see(run.model, batch.to(run.device), stage.kind))
+            keeper.keep(str(step), see(run.model, ready(batch), stage.kind))
             yield step
 
 

@@ -178,6 +178,7 @@ class Run:
         stepper = Stepper(
             objective, Movers(objective, stage), self.crew, self.config.seed, self.config.spike
         )
+        stepper.ready = self.supply.ready(stage)
         if place.step:
             self.keeper.restore_stage(objective, stepper)
         train = self.supply.train(stage, self.model)
@@ -239,8 +240,9 @@ class Run:
 
     def _some(self, stage: StageConfig) -> Iterator[Batch]:
         """The first batches of a stage, whole and on the device, for what is measured once."""
+        ready = self.supply.ready(stage)
         for batch in islice(self.supply.drawn(stage).run(0, 0, self.device), _SETTLE):
-            yield batch.to(self.device)
+            yield ready(batch)
 
     def _look(self, stepper: Stepper, at: tuple[int, float], seconds: float) -> Iterator[Event]:
         """See how the steps since the last look went, and tell."""

@@ -209,6 +209,9 @@ class TrainConfig:
     """Share of the clips that may fail to decode; they are named and left out."""
     balance: bool = False
     """Draw from every group of clips alike: the folders below those of data."""
+    photos_on: Literal["workers", "device"] = "workers"
+    """Where photographs are set in motion: by the processes that make batches, or on the device,
+    which then knows the true motion and spares them half of their work."""
     workers: int = 4
     """Processes that make batches; 0 makes them in the training process."""
     spike: float = 30.0
@@ -225,6 +228,10 @@ class TrainConfig:
             "short": 32, "save": 1, "held_out": 0, "steps": 0, "workers": 0, "seed": 0, "spike": 0,
             "sheets": 0, "minutes": 0, "lora": 0,
         }  # fmt: skip
+        if self.photos_on not in ("workers", "device"):
+            raise ConfigError(
+                f"photos_on = {self.photos_on}", needed="workers or device", do="choose one"
+            )
         if self.stream not in ("auto", "no", "yes"):
             raise ConfigError(f"stream = {self.stream}", needed="auto, no or yes", do="choose one")
         if not 0 <= self.bad <= 1:

@@ -3,7 +3,7 @@
 Room: training. A step whose losses are no numbers moves nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -38,6 +38,7 @@ class Stepper:
         self.device = movers.parameters[0].device
         self.guard = Guard(self.device, spike)
         self.figures: dict[str, Tensor] = {}
+        self.ready: Callable[[Batch], Batch] = lambda batch: batch.to(self.device)
 
     def __call__(self, batch: Batch | Seen, step: int, behind: float, rate: float) -> None:
         """Take one step; its losses and the gradient's length go to ``figures``.
@@ -71,7 +72,8 @@ class Stepper:
         seed = seed_of(self.seed + 2, self.stage.name, step)
         chance = Chance(seed, self.device, self.crew, here)
         alone = isinstance(batch, Batch) and batch.own
-        mine = batch.share(*(here if alone else self.crew.share(here))).to(self.device)
+        mine = batch.share(*(here if alone else self.crew.share(here)))
+        mine = self.ready(mine) if isinstance(mine, Batch) else mine.to(self.device)
         with autocast(self.device):
             asked = self.objective.ask(Step(mine, chance, behind))
         self._note(asked)

@@ -13,8 +13,9 @@ import torch
 
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.training import cache, clips, streams, synthetic
-from mardini_cli.training.batches import Batch, Batches, Windows
+from mardini_cli.training.batches import Batch, Batches, Windows, developed
 from mardini_cli.training.crew import Crew, Own
+from mardini_cli.training.darkroom import Darkroom, Drafts
 from mardini_cli.training.seen import Seen
 from mardini_cli.training.stages import StageConfig, TrainConfig
 
@@ -104,9 +105,18 @@ class Supply:
             return cache.Cache(folder, self.config, stage, model)
         return self.drawn(stage, self.crew.own(stage.accumulate) if self.crew.world > 1 else None)
 
+    def ready(self, stage: StageConfig) -> Callable[[Batch], Batch]:
+        """What makes a batch ready to be learnt from: it goes to the device, and is made whole."""
+        if not self.photos or self.config.photos_on == "workers":
+            return lambda batch: batch.to(self.device)
+        darkroom = Darkroom(self.photos, stage.side, self.device)
+        return lambda batch: developed(batch.to(self.device), darkroom)
+
     def drawn(self, stage: StageConfig, own: Own | None = None) -> Batches:
         """Batches to train on from pixels, whether anything is kept or not."""
-        made = synthetic.PhotoWindows(self.photos, stage.slots, stage.side) if self.photos else None
+        late = self.config.photos_on == "device"
+        kind = Drafts if late else synthetic.PhotoWindows
+        made = kind(self.photos, stage.slots, stage.side) if self.photos else None
         windows = self._windows(stage, held=False, own=own or Own())
         return Batches((windows, made), stage, self.config.seed, own)
 

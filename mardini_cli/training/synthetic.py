@@ -92,9 +92,14 @@ class PhotoWindows:
             picture, path, size, flags=how | cv2.WARP_INVERSE_MAP, borderMode=border
         )
 
-    def _paths(self, count: int, layer: int, rng: torch.Generator) -> Tensor:
-        """Where each pixel of a slot lies in the photograph: ``b f 2 3`` affine, pixels."""
-        time = torch.linspace(-0.5, 0.5, self.slots).view(1, -1)
+    def _paths(
+        self, count: int, layer: int, rng: torch.Generator, time: Tensor | None = None
+    ) -> Tensor:
+        """Where each pixel of a slot lies in the photograph: ``b f 2 3`` affine, pixels.
+
+        Other moments than those of the slots may be asked for: ``1 f``, from -0.5 to 0.5.
+        """
+        time = torch.linspace(-0.5, 0.5, self.slots).view(1, -1) if time is None else time
 
         def draw(low: float, high: float) -> Tensor:
             return low + (high - low) * torch.rand(count, 1, generator=rng)
@@ -114,20 +119,17 @@ class PhotoWindows:
         cos, sin = zoom * torch.cos(turn), zoom * torch.sin(turn)
         middle = (self.side - 1) / 2
         rows = (cos, -sin, x - middle * (cos - sin), sin, cos, y - middle * (sin + cos))
-        return torch.stack(rows, -1).view(count, self.slots, 2, 3)
+        return torch.stack(rows, -1).view(count, -1, 2, 3)
 
     def _shapes(self, count: int, rng: torch.Generator) -> Tensor:
         """Random outlines, 1 inside, 0 outside, with a soft edge: ``b s s`` float32."""
-        rough = F.interpolate(
-            torch.randn(count, 1, 7, 7, generator=rng), _SIDE, mode="bicubic", align_corners=False
-        )[:, 0]
-        axis = torch.linspace(-1, 1, _SIDE)
-        middle = 0.5 * (torch.rand(count, 2, 1, 1, generator=rng) - 0.5)
-        reach = 0.15 + 0.35 * torch.rand(count, 1, 1, generator=rng)
-        across = axis.view(1, -1, 1) - middle[:, 0]
-        along = axis.view(1, 1, -1) - middle[:, 1]
-        inside = 6 * (1 - (across.square() + along.square()).sqrt() / reach) + rough
-        return torch.sigmoid(8 * inside)
+        return outlines(*self._outline(count, rng), _SIDE)
+
+    def _outline(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Unevenness ``b 7 7``, middle ``b 2`` and reach ``b`` of random outlines."""
+        rough = torch.randn(count, 7, 7, generator=rng)
+        middle = 0.5 * (torch.rand(count, 2, generator=rng) - 0.5)
+        return rough, middle, 0.15 + 0.35 * torch.rand(count, generator=rng)
 
     def _light(self, count: int, rng: torch.Generator) -> Tensor:
         """A slow change of brightness in a fifth of the windows, ``b f``."""
@@ -135,3 +137,13 @@ class PhotoWindows:
         change = 0.3 * (torch.rand(count, 1, generator=rng) - 0.5)
         some = (torch.rand(count, 1, generator=rng) < 0.2).float()
         return 1 + some * change * time
+
+
+def outlines(rough: Tensor, middle: Tensor, reach: Tensor, side: int) -> Tensor:
+    """Outlines as pictures, 1 inside, 0 outside, with a soft edge: ``b s s`` float32."""
+    uneven = F.interpolate(rough[:, None], side, mode="bicubic", align_corners=False)[:, 0]
+    axis = torch.linspace(-1, 1, side, device=rough.device)
+    across = axis.view(1, -1, 1) - middle[:, 0].view(-1, 1, 1)
+    along = axis.view(1, 1, -1) - middle[:, 1].view(-1, 1, 1)
+    away = (across.square() + along.square()).sqrt() / reach.view(-1, 1, 1)
+    return torch.sigmoid(8 * (6 * (1 - away) + uneven))
