@@ -35,6 +35,7 @@ from mardini_cli.training.starting import (
     make_folder,
     start,
     swap_attention,
+    untrained,
 )
 from mardini_cli.training.stepping import Stepper, autocast
 from mardini_cli.training.stopping import Stop, listening
@@ -107,6 +108,12 @@ class Run:
         place = self.resumed()
         self.watch.begin()
         skipped = self.supply.load(self.config.stages[place.stage :])
+        if resting := untrained(self.config):
+            yield Warned(
+                code="untrained-autoencoder",
+                message=f"stage {resting} rests on an autoencoder that nothing has trained: give "
+                "init or vae, or train one first (--stages guided, --stages vae)",
+            )
         if moved := stranded(self.config):
             yield Warned(
                 code="moved-encoder",

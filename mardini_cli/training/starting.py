@@ -16,7 +16,7 @@ from mardini_cli.model.attention import IdentityAttention
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.training import checkpoint, keeping
 from mardini_cli.training.around import around
-from mardini_cli.training.stages import Resume, StageConfig, TrainConfig
+from mardini_cli.training.stages import ENCODING, Resume, StageConfig, TrainConfig
 
 
 def device_name(name: str, world: int) -> str:
@@ -47,6 +47,21 @@ def check_resume(folder: Path, resume: Resume) -> None:
         raise ConfigError(
             f"{folder} holds a run already", needed="a folder without one", do="choose another out"
         )
+
+
+TRIAL = 1000
+"""Steps below which a run is a trial, of which nothing is expected."""
+
+
+def untrained(config: TrainConfig) -> str:
+    """Name the stage that rests on an autoencoder which nothing has trained; empty: there is none.
+
+    Short runs are left alone: they try something out.
+    """
+    first = config.stages[0]
+    trained = config.init or config.vae or first.kind in ENCODING
+    long = sum(stage.steps for stage in config.stages) >= TRIAL
+    return first.name if long and not trained else ""
 
 
 def make_folder(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """Recipes: the stages of the paper, and those of ours."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,8 @@ from mardini_cli.config import PRESETS, preset
 from mardini_cli.errors import ConfigError
 from mardini_cli.training.masks import draw_mask
 from mardini_cli.training.recipes import RECIPES, paper_stages, recipe, shortened, tiny_stages
+from mardini_cli.training.stages import TrainConfig
+from mardini_cli.training.starting import untrained
 
 COUNTS = {
     "I-P": (3, 3), "I-D1": (2, 3), "I-D2": (1, 3), "I-D3": (3, 8), "J-M": (3, 8),
@@ -61,6 +65,16 @@ def test_every_recipe_names_its_stages_apart(name: str) -> None:
 def test_an_unknown_recipe_is_one_line() -> None:
     with pytest.raises(ConfigError, match="unknown stages 'papper'; needs one of tiny, guided"):
         recipe("papper", PRESETS["tiny"]())
+
+
+def test_what_rests_on_nothing_is_named() -> None:
+    paper = TrainConfig(preset="s-st", stages=paper_stages(preset("s-st")))
+
+    assert untrained(paper) == "I-P"
+    assert untrained(replace(paper, init="runs/vae")) == ""
+    assert untrained(replace(paper, vae="folder")) == ""
+    assert untrained(replace(paper, stages=shortened(paper.stages, 100))) == ""
+    assert untrained(TrainConfig(stages=tiny_stages())) == ""
 
 
 def test_a_shorter_run_shares_its_steps_out_as_the_whole_does() -> None:
