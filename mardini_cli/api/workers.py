@@ -68,6 +68,7 @@ def carry_out(
     finally:
         for worker in crew:
             worker.dismiss()
+            worker.hang_up()
         for worker in crew:
             worker.await_end()
 
@@ -143,6 +144,11 @@ class _Worker:
         if self._process is not None:
             self._process.terminate()
 
+    def hang_up(self) -> None:
+        """Hear no more of it: it must not wait for ears while it tidies up."""
+        if self._process is not None:
+            self.ears.close()
+
     def await_end(self) -> None:
         """Wait until it is gone."""
         if self._process is None:
@@ -151,7 +157,6 @@ class _Worker:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-        self.ears.close()
 
 
 def _work(
@@ -165,8 +170,8 @@ def _work(
     while True:
         try:
             item: Item = line.recv()
-        except EOFError:
-            return  # the parent is gone
+        except (EOFError, OSError):
+            return  # the parent is gone, or hears no more
         with closing(told_of(_placed(item, place, count))) as events:
             for told in events:
                 if not _sent(line, told):
@@ -177,7 +182,7 @@ def _sent(line: Connection[Any, Any], told: Told) -> bool:
     """Whether the parent is there to hear it."""
     try:
         line.send(told)
-    except BrokenPipeError:
+    except OSError:
         return False
     return True
 
