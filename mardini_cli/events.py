@@ -446,7 +446,8 @@ class Began:
     """An item of a batch is being worked on."""
 
     task: str
-    source: Path
+    source: str
+    """A path or an address."""
     items: int
     """Of the whole batch."""
     attempt: int = 1
@@ -459,7 +460,7 @@ class Outcome:
 
     item: int
     task: str
-    source: Path
+    source: str
     state: str
     """done, failed, skipped, planned, or stopped: not reached before the batch ended."""
     outputs: tuple[str, ...] = ()

@@ -111,9 +111,9 @@ class Item:
         return TASKS[self.task].place(self.request)
 
     @property
-    def source(self) -> Path:
-        """What a person knows it by."""
-        return Path(self.inputs[0]) if self.inputs else sources_of(self.request)[0]
+    def source(self) -> str:
+        """What a person knows it by: a path or an address."""
+        return self.inputs[0] if self.inputs else str(sources_of(self.request)[0])
 
 
 Told = Event | MardiniError | None

@@ -104,7 +104,7 @@ def priced_lines(run: Priced) -> Iterator[str]:
 
 def batched_lines(batch: Batched) -> Iterator[str]:
     """How every item of a batch came out, a line each; then their count."""
-    sources = [str(outcome.source) for outcome in batch.outcomes]
+    sources = [outcome.source for outcome in batch.outcomes]
     width = max(map(len, sources), default=0)
     for outcome, source in zip(batch.outcomes, sources, strict=True):
         spent = f"{outcome.elapsed:7.1f} s" if outcome.elapsed else " " * 9

@@ -44,7 +44,7 @@ def ran(programs: Path, *words: str | Path, **more: str) -> subprocess.Completed
 def test_the_job_file_that_we_ship_is_right() -> None:
     items = api.read_jobs(ROOT / "examples" / "jobs.toml")
 
-    assert [(item.task, item.source.name) for item in items] == [
+    assert [(item.task, Path(item.source).name) for item in items] == [
         ("interpolate", "cat.mp4"),
         ("extend", "cat.mp4"),
         ("animate", "boat.jpg"),
