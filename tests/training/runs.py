@@ -62,6 +62,7 @@ def settings(folder: Path, *stages: StageConfig, **changes: Any) -> TrainConfig:
         "device": "cpu",
         "save": 2,
         "workers": 0,
+        "sheets": 0,
     }
     return TrainConfig(**{**standard, **changes})
 

@@ -126,14 +126,14 @@ def test_a_layer_before_another_has_its_own_motion(photos: list[synthetic.Pictur
 def test_blur_averages_moments_and_leaves_the_middle_where_it_was(
     photos: list[synthetic.Picture],
 ) -> None:
-    negatives = drafted(photos, 40)
+    negatives = drafted(photos, 24, layers=1)
     room = Darkroom(photos, SIDE, CPU)
 
     blurred = room.develop(negatives, flow=False, target=False).frames
     plain = room.develop(sharp(negatives), flow=False, target=False).frames
 
     changed = (blurred != plain).flatten(1).any(1)
-    assert 3 <= int(changed.sum()) <= 20  # a quarter of them
+    assert 2 <= int(changed.sum()) <= 12  # a quarter of them
     assert float((blurred - plain).abs().mean()) < 0.02
 
 

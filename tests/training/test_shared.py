@@ -202,16 +202,15 @@ def test_a_later_checkpoint_takes_the_place_of_the_one_before(tmp_path: Path) ->
     assert torch.equal(kept["weight"], told)
 
 
-@pytest.mark.parametrize("saves", [1, 3])
 def test_stop_and_resume_equals_no_stop_to_the_bit(
-    saves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One process, checkpoints written beside the steps; critic, head and stages as ever."""
     stages = (stage("guided", critic=True), stage("planner"))
     whole = settings(tmp_path, *stages, out=str(tmp_path / "whole"))
     parts = settings(tmp_path, *stages, out=str(tmp_path / "parts"), shard=True)
     run(whole)
-    run_until(parts, saves, monkeypatch)
+    run_until(parts, 1, monkeypatch)  # in the middle of the first stage
 
     *_, trained = run(parts)
 

@@ -184,6 +184,7 @@ def test_a_fine_tune_tells_what_the_weights_could_before_and_makes_usable_ones(
         tmp_path,
         *(StageConfig(name="t", kind="sharp", steps=3, batch=2, side=64, photos=0.0, lora=2),),
         init=str(nano_weights(tmp_path / "nano")),
+        sheets=1000,
     )
 
     *_, trained = run(config)
