@@ -20,6 +20,7 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     │   ├── OutputIsInputError
     │   ├── OutputBusyError
     │   ├── UnwritableError
+    │   ├── DiskSpaceError
     │   ├── EncoderError
     │   └── ProofError
     ├── WeightsError               weights that do not fit, or cannot be written
@@ -182,6 +183,12 @@ class UnwritableError(OutputError):
     """The folder, the disk or the container refuses the result."""
 
     code = "unwritable"
+
+
+class DiskSpaceError(OutputError):
+    """The disk has certainly too little room for the result."""
+
+    code = "disk-space"
 
 
 class EncoderError(OutputError):

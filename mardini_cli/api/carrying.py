@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
+from mardini_cli.api.disk import room_for
 from mardini_cli.api.jobs import Job, Tools, comparison_of, planned, preview_of
 from mardini_cli.api.making import MakeRequest, bytes_of, span_of, tile_of
 from mardini_cli.api.resuming import settled
@@ -91,6 +92,7 @@ def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
     yield planned(job)
     for notice in job.info.notices:
         yield Warned(code="input", message=notice)
+    yield from room_for(job)
     if job.request.dry_run:
         return
     from mardini_cli.media.output import make_room

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import mardini_cli
 from mardini_cli.api.deadline import deadline_of
+from mardini_cli.api.disk import disk_of, free_at, may_keep, told
 from mardini_cli.errors import ResumeError
 from mardini_cli.events import Event, Resumed, Warned
 
@@ -70,6 +71,11 @@ def settled(job: Job, writer: Writer, place: Workplace) -> Generator[Event, None
         yield found.event
     if found.segments is None:
         segments.remove(folder)
+        if request.resume == "auto" and not may_keep(job, folder):
+            message = f"made frames are not kept: they may take {told(disk_of(job).kept)}"
+            message += f", and {folder.parent} has {told(free_at(folder))} free"
+            yield Warned(code="disk", message=message)
+            return KeepSettings(until=until)
     return KeepSettings(
         begin=partial(_begin, job, writer, folder),
         found=found.segments,
