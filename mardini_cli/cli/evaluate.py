@@ -58,6 +58,16 @@ CeilingOpt = Annotated[
     bool,
     typer.Option("--ceiling/--no-ceiling", help="Decode the true frames' own latents as well."),
 ]
+LpipsOpt = Annotated[
+    str,
+    typer.Option(
+        "--lpips",
+        metavar="WEIGHTS",
+        help="Measure LPIPS with these weights (AlexNet): a .safetensors or .pth file, or"
+        " hub:ORG/NAME#SHA256.",
+        show_default=False,
+    ),
+]
 LimitOpt = Annotated[int | None, typer.Option("--limit", help="Only the first N clips by name.")]
 SheetsOpt = Annotated[
     bool, typer.Option("--sheets/--no-sheets", help="Draw windows as pictures and films.")
@@ -72,6 +82,7 @@ def evaluate(
     steps: StepsOpt = STEPS,
     baseline: BaselineOpt = None,
     ceiling: CeilingOpt = DEFAULTS.ceiling,
+    lpips: LpipsOpt = DEFAULTS.lpips,
     seed: options.SeedOpt = DEFAULTS.seed,
     device: options.DeviceOpt = DEFAULTS.device,
     dtype: options.DtypeOpt = DEFAULTS.dtype,
@@ -103,6 +114,7 @@ def evaluate(
         steps=numbers(steps, "--steps"),
         baselines=baselines(baseline or []),
         ceiling=ceiling,
+        lpips=lpips,
         seed=seed,
         device=device,
         dtype=dtype,

@@ -23,6 +23,7 @@ from mardini_cli.errors import BaselineError, MardiniError
 from mardini_cli.evaluation.baselines import motion_between
 from mardini_cli.evaluation.excerpts import Excerpt, excerpts_of
 from mardini_cli.evaluation.ledger import Ledger, key_of
+from mardini_cli.evaluation.lpips import Lpips
 from mardini_cli.evaluation.methods import Method
 from mardini_cli.evaluation.protocols import PROTOCOLS, Cut, Protocol
 from mardini_cli.evaluation.request import EvaluateRequest
@@ -58,6 +59,7 @@ class Bench:
     device: torch.device
     pool: ThreadPoolExecutor
     """Its threads run torch alone each; together they fill the cores."""
+    lpips: Lpips | None = None
     rows: list[Row] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """Why clips were left out, a line each."""
@@ -162,13 +164,20 @@ class Bench:
                 flow=one.flow,
                 figures={},
             )
-            key = key_of(one.digest, one.excerpt, protocol, method.identity(name))
+            key = self._key(one, protocol, method, name)
             row = self.ledger.find(key, template)
             if row is None:
                 lacks.append(name)
             else:
                 self.rows.append(row)
         return tuple(lacks)
+
+    def _key(self, one: Sighted, protocol: Protocol, method: Method, name: str) -> str:
+        """What a row is found by; with a network that measures, by its weights as well."""
+        identity = method.identity(name)
+        if self.lpips is not None:
+            identity = f"{identity} lpips {self.lpips.digest}"
+        return key_of(one.digest, one.excerpt, protocol, identity)
 
     def _lines(self, protocol: Protocol, method: Method) -> list[str]:
         return [name for name in method.titles() if (protocol.name, name) not in self.failed]
@@ -186,9 +195,9 @@ class Bench:
         rows = []
         for name, frames in method.make(excerpts, protocol, names).items():
             flows = [one.flow for one in batch]
-            scored = score(excerpts, flows, frames.to(self.device), protocol, name)
+            scored = score(excerpts, flows, frames.to(self.device), protocol, name, self.lpips)
             for one, row, pictures in zip(batch, scored, frames, strict=True):
-                key = key_of(one.digest, one.excerpt, protocol, method.identity(name))
+                key = self._key(one, protocol, method, name)
                 self.ledger.add(key, row)
                 self._hold(row, pictures)
             rows += scored

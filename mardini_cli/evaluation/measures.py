@@ -36,6 +36,7 @@ MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
         "ms_ssim": Measure(title="MS-SSIM", good="more"),
         "gmsd": Measure(title="GMSD", good="less"),
         "haarpsi": Measure(title="HaarPSI", good="more"),
+        "lpips": Measure(title="LPIPS", good="less"),
         "psnr_middle": Measure(title="PSNR mid", good="more", decimals=2),
         "ssim_middle": Measure(title="SSIM mid", good="more"),
         "sharpness": Measure(title="sharpness", good="one", decimals=2),

@@ -44,6 +44,8 @@ class EvaluateRequest:
     baselines: tuple[str, ...] = BASELINE_NAMES
     """Names, or ``NAME=COMMAND`` for a program; those that a protocol gives too few frames for are
     left out of its table."""
+    lpips: str = ""
+    """Weights of LPIPS: a file, or ``hub:ORG/NAME#SHA256``; without them it is not measured."""
     seed: int = 0
     device: str = "auto"
     dtype: str = "auto"

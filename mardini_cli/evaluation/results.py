@@ -28,9 +28,12 @@ TABLE: Final = "table.md"
 CLIPS: Final = "clips.csv"
 REPORT: Final = "report.html"
 NOT_MEASURED: Final[Mapping[str, str]] = MappingProxyType(
-    {"LPIPS, FID, FVD": "they need a network's weights, and this version takes none"}
+    {
+        "LPIPS": "it needs a network's weights, and none were named (--lpips)",
+        "FID, FVD": "they need a network's weights, and this version takes none",
+    }
 )
-"""Figures that the protocols' authors report and this run has not, and why."""
+"""Figures that the protocols' authors report and a run may lack, and why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +56,8 @@ class Outcome:
     """Rows that were found instead of measured."""
     elapsed: float
     """Seconds."""
+    lpips: str | None = None
+    """SHA-256 of the weights that LPIPS was measured with."""
 
 
 def prepare(folder: Path, *, overwrite: bool) -> None:
@@ -103,8 +108,13 @@ def notices(outcome: Outcome) -> list[str]:
     return [
         *(f"Left out: {line}." for line in outcome.skipped),
         *(f"Not measured: {line}: {why}." for line, why in outcome.failed.items()),
-        *(f"Not measured: {name}: {why}." for name, why in NOT_MEASURED.items()),
+        *(f"Not measured: {name}: {why}." for name, why in _missing(outcome).items()),
     ]
+
+
+def _missing(outcome: Outcome) -> dict[str, str]:
+    """Figures that this run lacks, and why."""
+    return {k: why for k, why in NOT_MEASURED.items() if k != "LPIPS" or not outcome.lpips}
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -135,7 +145,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "skipped": list(outcome.skipped),
         "titles": dict(outcome.titles),
         "failed": dict(outcome.failed),
-        "not_measured": dict(NOT_MEASURED),
+        "not_measured": _missing(outcome),
         "reused": outcome.reused,
         "means": [asdict(line) for line in outcome.lines],
         "rows": [row_data(row) for row in outcome.rows],
@@ -155,6 +165,7 @@ def settings(outcome: Outcome) -> dict[str, Any]:
         "model": request.model if request.has_model else None,
         "protocols": list(request.protocols),
         "steps": list(request.steps) if request.has_model else [],
+        "lpips": outcome.lpips,
         "seed": request.seed,
         "seconds": round(outcome.elapsed, 1),
     }

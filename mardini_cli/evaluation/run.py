@@ -26,6 +26,7 @@ from mardini_cli.evaluation import results
 from mardini_cli.evaluation.bench import Bench
 from mardini_cli.evaluation.excerpts import clips_of
 from mardini_cli.evaluation.ledger import Ledger
+from mardini_cli.evaluation.lpips import Lpips
 from mardini_cli.evaluation.methods import methods_of
 from mardini_cli.evaluation.ours import Maker
 from mardini_cli.evaluation.request import EvaluateRequest
@@ -52,12 +53,13 @@ def evaluate(request: EvaluateRequest) -> Generator[Event, None, None]:
     dtype = choose_dtype(request.dtype, device)
     maker = _maker(request, device, dtype) if request.has_model else None
     methods = methods_of(request, maker)
+    lpips = Lpips.of(request.lpips).to(device) if request.lpips else None
     results.prepare(request.output, overwrite=request.overwrite)
     ledger = Ledger(request.output, request.reuse, fresh=request.overwrite)
     threads = torch.get_num_threads()
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        bench = Bench(request, clips, methods, ledger, device, pool)
+        bench = Bench(request, clips, methods, ledger, device, pool, lpips)
         for told in bench.run():
             if isinstance(told, Warned):
                 yield told
@@ -84,6 +86,7 @@ def evaluate(request: EvaluateRequest) -> Generator[Event, None, None]:
         lines=summarise(bench.rows, list(bench.titles)),
         sheets=chosen,
         reused=ledger.reused,
+        lpips=lpips.digest if lpips else None,
         elapsed=monotonic() - began,
     )
     results.write(outcome)

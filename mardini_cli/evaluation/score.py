@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mardini_cli.evaluation import metrics, temporal
 from mardini_cli.evaluation.excerpts import Excerpt
+from mardini_cli.evaluation.lpips import Lpips
 from mardini_cli.evaluation.protocols import SLOTS, Protocol
 from mardini_cli.evaluation.tables import Row
 
@@ -34,6 +35,7 @@ def score(
     made: Tensor,
     protocol: Protocol,
     method: str,
+    lpips: Lpips | None = None,
 ) -> list[Row]:
     """Measure some windows of one method.
 
@@ -43,10 +45,14 @@ def score(
         made: ``b m 3 h w``, on any device.
         protocol: which slots are made.
         method: its name in the rows.
+        lpips: with its weights, on the same device; without it that figure is left out.
     """
     true = torch.stack([excerpt.frames for excerpt in excerpts]).to(made.device)
     windows = whole_windows(true, made, protocol)
     columns = {name: values.tolist() for name, values in _figures(windows, true, protocol).items()}
+    if lpips is not None:
+        slots = list(protocol.made)
+        columns["lpips"] = lpips(windows[:, slots], true[:, slots]).mean(1).tolist()
     mine, wanted = (temporal.warp_errors(x, protocol.mask) for x in (windows, true))
     columns["warp"] = [
         float(temporal.ratio(torch.tensor(a), torch.tensor(b)))
