@@ -23,8 +23,9 @@ from mardini_cli.model.fastest import CHOICES
 from mardini_cli.pipeline import estimate
 from mardini_cli.pipeline.estimate import Loads, Shape, Speed
 
-CALIBRATING = ((320, 176), 2)
-"""A further size and number of steps: two sizes tell what grows with tokens, what with pairs."""
+SAMPLED, LARGE = ((320, 176), 2), (1280, 720)
+"""Further cells: two sizes that are sampled tell what grows with tokens and what with pairs; and
+frames beyond the working size tell what the frames themselves cost."""
 FILE_SECONDS = 1
 
 
@@ -108,8 +109,10 @@ def _cells(request: BenchRequest) -> list[Cell]:
         )
     ]
     if request.keep and any(request.steps):
-        (wide, high), steps = CALIBRATING
+        (wide, high), steps = SAMPLED
         cells += cells_of(request.preset, request.task, [(high, wide)], [steps], request.guidance)
+    if request.keep and 0 in request.steps and cells[0].config.guided:
+        cells += cells_of(request.preset, request.task, [LARGE[::-1]], [0])
     return cells
 
 

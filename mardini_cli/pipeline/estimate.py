@@ -65,12 +65,14 @@ def window_loads(shape: Shape, given: int, made: int) -> Loads:
         work = rows * cols
     slots, tokens = given + made, work / TOKEN**2
     steps = shape.sampler.steps
-    asked = steps * len(needs(shape.sampler.guidance)) * made * tokens
+    signals = len(needs(shape.sampler.guidance)) if steps else 0
     across = slots * tokens if config.denoiser.attention == "st" else slots
+    passes = signals * tokens * (steps * made + given)  # given frames pass the denoiser once
+    pairs = signals * tokens * (steps * made * (tokens + across) + given * tokens)
     return {
         "look": (given * work,),
         "plan": (slots,),
-        "denoise": (asked, asked * (tokens + across)),
+        "denoise": (passes, pairs),
         "decode": (made * work, made * frame),
     }
 
