@@ -23,7 +23,7 @@ from mardini_cli.model.fastest import CHOICES
 from mardini_cli.pipeline import estimate
 from mardini_cli.pipeline.estimate import Loads, Shape, Speed
 
-SAMPLED, LARGE = ((320, 176), 2), (1280, 720)
+SAMPLED, LARGE = ((320, 176), 2), (1920, 1080)
 """Further cells: two sizes that are sampled tell what grows with tokens and what with pairs; and
 frames beyond the working size tell what the frames themselves cost."""
 FILE_SECONDS = 1
