@@ -12,7 +12,7 @@ import typer
 from mardini_cli import api
 from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
-from mardini_cli.cli.several import Several, first_of, follow_all
+from mardini_cli.cli.several import Several, check_stream, first_of, follow_all
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import UsageError
 from mardini_cli.tasks.cuts import THRESHOLD
@@ -285,13 +285,8 @@ def interpolate(
         sidecar=sidecar,
         compare=cast("api.Plain | None", compare),
     )
-    if json and output == Path("-"):
-        raise UsageError(
-            "JSON and a film, both on standard output",
-            needed="one of them",
-            do="leave --json or -o - out",
-        )
     screen = Screen.here(json=json, quiet=quiet, log_file=log_file)
+    check_stream(making, screen)
     images = tuple(map(Path, clips or ()))
     if frame or (len(images) > 1 and all(path.suffix.lower() in api.PICTURES for path in images)):
         keyframes = api.KeyframesRequest(

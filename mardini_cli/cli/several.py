@@ -37,6 +37,20 @@ def first_of(words: Sequence[str] | None) -> Path:
     return Path(words[0]) if words else Path()
 
 
+def check_stream(request: api.MakeRequest, screen: Screen) -> None:
+    """Refuse two things on one standard output.
+
+    Raises:
+        UsageError: JSON lines and the film itself.
+    """
+    if screen.json and request.output == Path("-"):
+        raise UsageError(
+            "JSON and a film, both on standard output",
+            needed="one of them",
+            do="leave --json or -o - out",
+        )
+
+
 def follow_all(
     words: Sequence[str], request: api.MakeRequest, several: Several, screen: Screen
 ) -> None:
@@ -48,6 +62,7 @@ def follow_all(
         several: what was said of many.
         screen: shows it.
     """
+    check_stream(request, screen)
     task = api.task_of(request)
     names = list(words)
     if several.from_file is not None:

@@ -35,6 +35,15 @@ def ran(*words: object) -> list[Any]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+@pytest.mark.parametrize("words", ["interpolate", "animate", "extend", "fill --missing 1"])
+def test_json_and_a_film_do_not_share_standard_output(words: str) -> None:
+    result = CliRunner().invoke(app, [*words.split(), "in.mkv", "--json", "-o", "-"])
+
+    assert isinstance(result.exception, UsageError)
+    assert "JSON and a film" in str(result.exception)
+    assert result.stdout == ""
+
+
 @pytest.mark.parametrize(
     ("command", "requests", "inputs"),
     [
