@@ -33,6 +33,7 @@ from mardini_cli.model.refining import STRIDES, MotionEncoder, Pyramid, Refine, 
 from mardini_cli.model.tiles import TOKEN, Box, blended, boxes
 from mardini_cli.model.warping import (
     Gap,
+    comparable,
     gaps,
     in_slots,
     place_maps,
@@ -63,6 +64,8 @@ class GuidedGiven(Given):
     """Height and width of the working size without padding."""
     features: tuple[Tensor, ...]
     """Given frames' features at 1/2, 1/4, 1/8, 1/16, each ``b g c h w``."""
+    keys: tuple[Tensor, ...]
+    """What given frames are matched by, at 1/8 and 1/16, each ``b g c h w``."""
     made: Tensor
     """``b m``, slots of the made frames."""
     gap: Gap
@@ -231,11 +234,17 @@ class Guided(Autoencoder):
             small=small,
             work=inner,
             features=tuple(levels),
+            keys=tuple(key.unflatten(0, (b, g)) for key in self._keys(levels)),
             made=made,
             gap=gap,
             flow=projected,
             place_tokens=self._place_tokens(coarse, projected, gap),
         )
+
+    def _keys(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """What frames are matched by, at 1/8 and 1/16, from all their features ``p c h w``."""
+        eighth, coarse = (level.flatten(0, -4) for level in levels[2:])
+        return comparable(self.key8(eighth)), comparable(self.key16(coarse))
 
     def _small(self, frames: Tensor, short: int) -> tuple[Tensor, tuple[int, int]]:
         inner = working_size(size_of(frames), short)
@@ -290,11 +299,9 @@ class Guided(Autoencoder):
         truth = truth.flatten(0, 1)
         full = resize(given.flow, size_of(truth))
         first, second = sides(given.small, full, given.gap, 1)
-        eighth = given.features[2]
-        own = self.pyramid(truth)[2]
+        own, _ = self._keys(self.pyramid(truth))
         flow = resize(given.flow, size_of(own))
-        both = sides(eighth, flow, given.gap, STRIDES[2])
-        own, *keys = (self.key8(features) for features in (own, *both))
+        keys = sides(given.keys[0], flow, given.gap, STRIDES[2])
         found = [volume(own, key, self.config.radius) for key in keys]
         matches = torch.cat((*found, (flow / STRIDES[2] / 8).to(own.dtype)), 1)
         mean, spread = self.encoder(torch.cat((truth, first, second), 1) * 2 - 1, matches)
@@ -399,7 +406,7 @@ class Guided(Autoencoder):
             if index < 3:
                 motion = motion.enlarged(resize(given.flow, given.level(index)))
             both = sides(features, motion.flow, given.gap, stride, origin=given.origin)
-            told = [*both, *self._match(both, index), motion.flow / stride / 8]
+            told = [*both, *self._match(given, motion.flow, index), motion.flow / stride / 8]
             added = self._added(index, latent, level, given, signal)
             state, change = block(_told(told, motion, given.gap), motion.state, added)
             motion = motion.corrected(state, change, stride)
@@ -418,11 +425,11 @@ class Guided(Autoencoder):
         rest = self.residual(torch.cat((first, second, merged), 1), torch.cat(both, 1))
         return motion, rest, merged
 
-    def _match(self, sides: tuple[Tensor, Tensor], index: int) -> list[Tensor]:
+    def _match(self, given: GuidedGiven, flow: Tensor, index: int) -> list[Tensor]:
         if index < 2:
             return []
-        key = self.key8 if index == 2 else self.key16
-        return [volume(key(sides[0]), key(sides[1]), self.config.radius)]
+        both = sides(given.keys[index - 2], flow, given.gap, STRIDES[index], origin=given.origin)
+        return [volume(*both, self.config.radius)]
 
     def _added(
         self,

@@ -19,10 +19,10 @@ _SLOPE = 0.1
 
 
 def conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
-    """3 x 3 convolution and its activation."""
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride, 1), nn.LeakyReLU(_SLOPE, inplace=True)
-    )
+    """3 x 3 convolution and its activation, which keep the size of what goes through them."""
+    layer = nn.Conv2d(inside, outside, 3, stride, 1)
+    nn.init.kaiming_normal_(layer.weight, a=_SLOPE)
+    return nn.Sequential(layer, nn.LeakyReLU(_SLOPE, inplace=True))
 
 
 def silent(layer: nn.Conv2d) -> nn.Conv2d:

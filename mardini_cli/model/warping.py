@@ -95,12 +95,22 @@ def twice(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+def comparable(keys: Tensor) -> Tensor:
+    """Make what is matched comparable: centred over the frame, of one length at each place.
+
+    Without it, what all places share drowns what tells them apart, and products say nothing. The
+    length is such that products of unrelated keys vary by about one. ``p c h w``.
+    """
+    centred = keys.float() - keys.float().mean((2, 3), keepdim=True)
+    return (F.normalize(centred, dim=1) * keys.shape[1] ** 0.25).to(keys.dtype)
+
+
 def volume(a: Tensor, b: Tensor, radius: int) -> Tensor:
-    """Compare each place of ``a`` with those around it in ``b``: ``p c h w`` to ``p k h w``."""
+    """Products of each place of ``a`` with those around it in ``b``: ``p c h w`` to ``p k h w``."""
     p, c, h, w = a.shape
     side = 2 * radius + 1
     around = F.unfold(b, side, padding=radius).view(p, c, side * side, h * w)
-    return (a.reshape(p, c, 1, h * w) * around).mean(1).view(p, side * side, h, w)
+    return (a.reshape(p, c, 1, h * w) * around).sum(1).view(p, side * side, h, w)
 
 
 def project(flow: Tensor, gap: Gap) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _LUMA = (0.299, 0.587, 0.114)
+_FAR = 12.0  # pixels; a flow that is farther off is pulled less
 
 
 def luma(frames: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ def structure(made: Tensor, truth: Tensor) -> Tensor:
 
 
 def flow_against(flow: Tensor, target: Tensor, trust: Tensor) -> Tensor:
-    """Bounded L1 between flow and a flow found on the truth, where that one explains the picture.
+    """L1, slower beyond ``_FAR``, between flow and a flow found on the truth, where that one explains the picture.
 
     Args:
         flow: ``p 4 h w``, pixels.
@@ -68,7 +69,7 @@ def flow_against(flow: Tensor, target: Tensor, trust: Tensor) -> Tensor:
     """
     square: Tensor = (flow - target).unflatten(1, (2, 2)).square().sum(2)
     gap = (square + 1e-3).sqrt() - 1e-3**0.5  # smooth at zero, and zero there
-    distance: Tensor = (gap.clamp(max=12) * trust).mean()
+    distance: Tensor = (_FAR * torch.log1p(gap / _FAR) * trust).mean()
     return distance
 
 

@@ -197,7 +197,7 @@ class GuidedObjective(Objective):
             "coarse": 0.15,
             "merged": 0.5,
             "contrast": self.stage.contrast_weight,
-            "flow": 0.004 * (1 - 0.8 * behind),
+            "flow": 0.01 * (1 - 0.8 * behind),
             "smooth": 0.01,
             "kl": self.stage.kl_weight,
         }
