@@ -60,7 +60,9 @@ def structure(made: Tensor, truth: Tensor) -> Tensor:
 
 
 def flow_against(flow: Tensor, target: Tensor, trust: Tensor) -> Tensor:
-    """L1, slower beyond ``_FAR``, between flow and a flow found on the truth, where that one explains the picture.
+    """How far flow is from one found on the truth, where that one explains the picture.
+
+    L1 that grows more slowly beyond ``_FAR``.
 
     Args:
         flow: ``p 4 h w``, pixels.

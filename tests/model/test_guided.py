@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mardini_cli.config import ModelConfig, nano
+from mardini_cli.config import ModelConfig, nano, tiny
 from mardini_cli.model import prior
 from mardini_cli.model.guided import Guided, GuidedGiven
-from mardini_cli.model.warping import resize, twice
+from mardini_cli.model.warping import resize, twice, volume
 
 Awake = Callable[..., Guided]
 
@@ -423,3 +423,28 @@ def test_every_decoder_weight_learns_from_a_made_frame(awake: Awake) -> None:
             assert parameter.grad is not None, name
             assert bool(parameter.grad.isfinite().all()), name
             assert bool(parameter.grad.any()), name
+
+
+def test_features_keep_their_size_on_the_way_down() -> None:
+    """Else the deep ones are all but constant, and nothing behind them sees the picture."""
+    torch.manual_seed(0)
+
+    for level in Guided(tiny()).pyramid(pan(2, (128, 128), (0, 8))[0]):
+        assert 0.1 < float(level.detach().std()) < 2
+
+
+def test_untrained_keys_already_tell_where_things_have_moved() -> None:
+    """A pan by one cell of 1/16, two of 1/8, found with no prior."""
+    torch.manual_seed(0)
+    config = tiny()
+    guided = Guided(config).eval().requires_grad_(False)
+    assert config.guided is not None
+    radius = config.guided.radius
+    frames = pan(2, (128, 192), (0, 16), grain=5)
+
+    given = guided.look(frames, torch.tensor([[False, True, False]]), TIMES[:, :3])
+
+    for keys, cells in zip(given.keys, (2, 1), strict=True):
+        found = volume(keys[:, 0], keys[:, 1], radius)[0, :, 2:-2, 4:-4]
+        right = found.argmax(0) == radius * (2 * radius + 1) + radius + cells
+        assert float(right.float().mean()) > 0.9

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mardini_cli.model.warping import (
     Gap,
+    comparable,
     gaps,
     in_slots,
     place_maps,
@@ -161,16 +162,24 @@ def test_tokens_lie_in_their_slots_and_the_rest_is_zero() -> None:
 
 
 def test_a_matching_volume_peaks_where_the_other_picture_has_moved_to() -> None:
+    """What all places share, far larger than what tells them apart, must not drown it."""
     rng = torch.Generator().manual_seed(0)
-    a = torch.randn(1, 32, 9, 11, generator=rng).sign()
+    a = 0.01 * torch.randn(1, 32, 9, 11, generator=rng) + 1
     b = a.roll((1, -2), (2, 3))  # what stands at (y, x) in a stands at (y + 1, x - 2) in b
 
-    found = volume(a, b, radius=2)
+    found = volume(comparable(a), comparable(b), radius=2)
 
     assert found.shape == (1, 25, 9, 11)
     inside = found[:, :, 3:-3, 3:-3]
     assert bool((inside.argmax(1) == (1 + 2) * 5 + (-2 + 2)).all())
-    torch.testing.assert_close(inside.amax(1), torch.ones_like(inside[:, 0]))
+    torch.testing.assert_close(inside.amax(1), torch.full_like(inside[:, 0], 32**0.5))
+    assert 0.5 < float(found[:, 0, 3:-3, 3:-3].std()) < 1.5  # unrelated places
+
+
+def test_keys_of_a_flat_picture_are_silent() -> None:
+    flat = comparable(torch.full((1, 32, 4, 5), 0.7))
+
+    torch.testing.assert_close(flat, torch.zeros_like(flat), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
