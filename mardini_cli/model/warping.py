@@ -102,8 +102,8 @@ def comparable(keys: Tensor) -> Tensor:
     length is such that products of unrelated keys vary by about one. ``p c h w``.
     """
     centred = keys.float() - keys.float().mean((2, 3), keepdim=True)
-    unit = F.normalize(centred, dim=1, eps=1e-3)  # a flat picture's rounding stays small
-    return (unit * keys.shape[1] ** 0.25).to(keys.dtype)
+    unit: Tensor = F.normalize(centred, dim=1, eps=1e-3)  # a flat picture's rounding stays small
+    return unit.mul(keys.shape[1] ** 0.25).to(keys.dtype)
 
 
 def volume(a: Tensor, b: Tensor, radius: int) -> Tensor:

@@ -17,40 +17,37 @@ from mardini_cli.training.stages import ANY_TASK, StageConfig
 Stages = tuple[StageConfig, ...]
 
 
+NEAR = (("ends", 0.15), ("middle", 0.35), ("every-other", 0.5))
+"""Mostly short gaps: what moves where can be told there, and matching is learned from it."""
+WIDE = (("ends", 0.4), ("middle", 0.25), ("every-other", 0.2), ("extend", 0.1), ("animate", 0.05))
+
+
 def tiny_stages() -> Stages:
     """Stages for where the config lists none: those of the default weights, a little longer."""
-    return (
-        StageConfig(name="guided", kind="guided", steps=5000),
-        StageConfig(
-            name="joint",
-            kind="joint",
-            steps=2500,
-            made=8,
-            rate=5e-4,
-            photos=0.4,
-            tasks=ANY_TASK,
-        ),
-        StageConfig(
-            name="sharp",
-            kind="sharp",
-            steps=3000,
-            rate=3e-4,
-            latents=(0.25, 0.15, 0.6),
-            signal=True,
-            contrast=1.0,
-            critic=True,
-        ),
-    )
+    near, wide, sharp = guided_stages()
+    joint = StageConfig(
+        name="joint", kind="joint", steps=2500, made=8, rate=8e-4, warmup=100, photos=0.4,
+        tasks=ANY_TASK,
+    )  # fmt: skip
+    last = StageConfig(
+        name="sharp-signal", kind="sharp", steps=1500, rate=3e-4, latents=(0.25, 0.2, 0.55),
+        signal=True, contrast=1.0, critic=True, tasks=WIDE,
+    )  # fmt: skip
+    return near, wide, sharp, joint, last
 
 
 def guided_stages() -> Stages:
-    """The guided autoencoder alone: first what moves where, then asked for sharpness."""
-    first = StageConfig(name="guided", kind="guided", steps=5000)
-    sharp = replace(
-        first, name="guided-sharp", steps=3000, rate=5e-4, latents=(0.3, 0.2, 0.5),
-        contrast=1.0, critic=True,
+    """The guided autoencoder alone: short gaps, all gaps, then asked for sharpness."""
+    wide = StageConfig(
+        name="guided", kind="guided", steps=3000, batch=28, rate=7e-4, warmup=60, no_prior=0.2,
+        latents=(0.25, 0.2, 0.55), contrast=0.5, tasks=WIDE,
     )  # fmt: skip
-    return first, sharp
+    near = replace(
+        wide, name="guided-near", steps=500, rate=8e-4, no_prior=0.4, latents=(0.15, 0.15, 0.7),
+        contrast=0.3, tasks=NEAR,
+    )  # fmt: skip
+    sharp = replace(wide, name="guided-sharp", rate=6e-4, contrast=1.0, critic=True)
+    return near, wide, sharp
 
 
 def vae_stages() -> Stages:
