@@ -48,7 +48,7 @@ RELEASES: Mapping[str, Release] = MappingProxyType(
     {
         "mardini-tiny": Release(
             about="the default: motion latents, windows of 9 frames",
-            digest="59a736c20349ec7b1112dfcbd99e6914068ca6c26c99e971cc61c9890d70cda7",
+            digest="75a36132b8861293169e553e87dfeb28c6c8312c4d0683d6f4e65c2c78c9b8f4",
         ),
     }
 )
