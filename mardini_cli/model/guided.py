@@ -336,6 +336,7 @@ class Guided(Autoencoder):
             small=nothing,
             work=(0, 0),
             features=(),
+            keys=(),
             made=made,
             gap=gap,
             flow=flow,
