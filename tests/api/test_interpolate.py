@@ -140,7 +140,7 @@ def test_closing_the_events_leaves_no_file(
 ) -> None:
     events = api.interpolate(request_for_nano)
     assert isinstance(next(events), Planned)
-    assert isinstance(next(events), Progress)
+    assert isinstance(next(events), Window)
 
     events.close()
 

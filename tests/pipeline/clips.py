@@ -22,7 +22,7 @@ RATE = Fraction(25)
 SAMPLES = 8000
 
 
-def nano_model(seed: int = 0, spread: float = 0.05) -> MarDini:
+def nano_model(seed: int = 0, spread: float = 0.004) -> MarDini:
     """The smallest model, with weights that make every part of it matter."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -80,6 +80,6 @@ def test_what_rests_on_nothing_is_named() -> None:
 def test_a_shorter_run_shares_its_steps_out_as_the_whole_does() -> None:
     short = shortened(tiny_stages(), 1050)
 
-    assert [stage.steps for stage in short] == [500, 250, 300]
-    assert [stage.warmup for stage in short] == [20, 20, 20]
-    assert [stage.warmup for stage in shortened(tiny_stages(), 21_000)] == [200, 200, 200]
+    assert [stage.steps for stage in short] == [50, 300, 300, 250, 150]
+    assert [stage.warmup for stage in short] == [6, 6, 6, 10, 20]
+    assert [stage.warmup for stage in shortened(tiny_stages(), 21_000)] == [60, 60, 60, 100, 200]

@@ -157,9 +157,11 @@ def test_a_file_with_init_keeps_the_stages_it_had(tmp_path: Path) -> None:
     (tmp_path / "old.toml").write_text(f'init = "{nano_weights(tmp_path / "nano")}"\n')
 
     assert [s.name for s in read_config(tmp_path / "old.toml").stages] == [
+        "guided-near",
         "guided",
+        "guided-sharp",
         "joint",
-        "sharp",
+        "sharp-signal",
     ]
 
 
