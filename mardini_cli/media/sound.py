@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 import av.error
+from av.audio.codeccontext import AudioCodecContext
 from av.container import InputContainer
 from av.packet import Packet
 
@@ -36,6 +37,21 @@ class _Track:
     different: int = 0
     late: Fraction = Fraction(0)
     """Largest difference of times, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What is played from a time on, seconds after the clip's origin."""
+
+    payload: bytes
+    time: Fraction
+
+    def until(self, size: int) -> _Piece:
+        return _Piece(self.payload[:size], self.time)
+
+    def after(self, size: int, pace: int) -> _Piece | None:
+        rest = self.payload[size:]
+        return _Piece(rest, self.time + Fraction(size, pace)) if rest else None
 
 
 def compare_sound(source: ClipInfo, found: ClipInfo, muxer: str) -> list[Check]:
@@ -82,16 +98,16 @@ def _checks(source: ClipInfo, found: ClipInfo, pair: tuple[int, int]) -> Check:
         first, second = one.streams[pair[0]], other.streams[pair[1]]
         tick = max(Fraction(first.time_base or 1), Fraction(second.time_base or 1))
         hidden = HIDDEN in other.format.name
-        mine = _packets(one, pair[0], hidden=hidden)
-        theirs = _packets(other, pair[1], hidden=False)
-        for packet, copy in _side_by_side(mine, theirs):
+        mine = _pieces(_packets(one, pair[0], hidden=hidden), source.origin)
+        theirs = _pieces(_packets(other, pair[1], hidden=False), found.origin)
+        pace = _pace(one, pair[0])
+        for piece, copy in _evenly(mine, theirs, pace) if pace else _side_by_side(mine, theirs):
             track.packets += 1
-            if packet is None or copy is None or _payload(packet) != _payload(copy):
+            if piece is None or copy is None or piece.payload != copy.payload:
                 track.different += 1
                 continue
-            digest.update(_payload(copy))
-            late = _time(copy, found.origin) - _time(packet, source.origin)
-            track.late = max(track.late, abs(late))
+            digest.update(copy.payload)
+            track.late = max(track.late, abs(copy.time - piece.time))
     return Check(
         name=f"sound (stream {pair[1]})",
         passed=not track.different and track.late <= tick,
@@ -123,14 +139,40 @@ def _packets(container: InputContainer, index: int, *, hidden: bool) -> Iterator
         return  # damaged from here on; the copy ends here too
 
 
+def _pieces(packets: Iterator[Packet[Any]], origin: Fraction) -> Iterator[_Piece]:
+    return (_Piece(_payload(packet), _time(packet, origin)) for packet in packets)
+
+
+def _pace(container: InputContainer, index: int) -> int:
+    """Bytes a second of plain samples, which every container cuts as it likes; 0 if coded."""
+    context = container.streams[index].codec_context
+    if not isinstance(context, AudioCodecContext) or not context.name.startswith("pcm_"):
+        return 0
+    return context.sample_rate * context.channels * context.format.bytes
+
+
 def _side_by_side(
-    mine: Iterator[Packet[Any]], theirs: Iterator[Packet[Any]]
-) -> Iterator[tuple[Packet[Any] | None, Packet[Any] | None]]:
+    mine: Iterator[_Piece], theirs: Iterator[_Piece]
+) -> Iterator[tuple[_Piece | None, _Piece | None]]:
     while True:
         pair = next(mine, None), next(theirs, None)
         if pair == (None, None):
             return
         yield pair
+
+
+def _evenly(
+    mine: Iterator[_Piece], theirs: Iterator[_Piece], pace: int
+) -> Iterator[tuple[_Piece | None, _Piece | None]]:
+    """Side by side, cut wherever either is cut."""
+    one, other = next(mine, None), next(theirs, None)
+    while one and other:
+        size = min(len(one.payload), len(other.payload))
+        yield one.until(size), other.until(size)
+        one = one.after(size, pace) or next(mine, None)
+        other = other.after(size, pace) or next(theirs, None)
+    for left in [one, *mine] if one else [other, *theirs] if other else []:
+        yield left, None
 
 
 def _time(packet: Packet[Any], origin: Fraction) -> Fraction:

@@ -40,6 +40,15 @@ def test_a_result_is_proved_and_then_told(clip: Path, weights: str) -> None:
     assert "tracks of sound" in [check.name for check in verified.checks]
 
 
+def test_plain_samples_may_be_cut_otherwise(clip: Path, weights: str, tmp_path: Path) -> None:
+    """MP4 cuts PCM into packets of its own; what is heard is the same."""
+    *_, verified, _ = run(clip, weights, output=tmp_path / "out.mp4")
+
+    assert isinstance(verified, Verified)
+    (sound,) = (check for check in verified.checks if check.name.startswith("sound"))
+    assert sound.passed, sound.found
+
+
 def test_a_lossless_result_has_its_given_frames_bit_for_bit(clip: Path, weights: str) -> None:
     verified = next(e for e in run(clip, weights, codec="ffv1") if isinstance(e, Verified))
 
