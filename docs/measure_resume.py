@@ -85,7 +85,7 @@ def shelf(folder: Path) -> Path:
         model = MarDini(config.preset("nano")).eval()
         with torch.no_grad():
             for parameter in model.parameters():  # last layers start at zero otherwise
-                parameter.add_(0.05 * torch.randn_like(parameter))
+                parameter.add_(0.004 * torch.randn_like(parameter))
     weights.save(model, folder / "nano", storage="fp32")
     with av.open(str(folder / "walk.mkv"), "w") as container:
         stream = container.add_stream("ffv1", rate=25)
@@ -425,4 +425,5 @@ def cost() -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # a forked child would wait for a pool of threads
     main(sys.argv[1:])

@@ -8,7 +8,7 @@ ones do not, frames of an edit list's lead-in do not, some formats store no time
 two packets for a frame. Leaving out the deblocking filter saves nothing (measured).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -133,8 +133,9 @@ def probe(path: Path, watch: Watch | None = None, limits: Limits = USUAL) -> Cli
         stream = video_stream(container, path)
         limits.check_size(path, stream.width, stream.height)
         walk = Decoding(container, stream, path, limits)
+        others = [other for other in container.streams if other is not stream]
         found = _scan(walk, path, watch)
-        return _info(container, walk, found)
+        return _info(container, walk, found, others)
 
 
 def check_decodes(path: Path, limits: Limits = USUAL) -> None:
@@ -210,7 +211,15 @@ def _shape(frame: VideoFrame) -> str:
     return f"{frame.width}x{frame.height} {frame.format.name}"
 
 
-def _info(container: InputContainer, walk: Decoding, found: _Found) -> ClipInfo:
+def _info(
+    container: InputContainer, walk: Decoding, found: _Found, others: Sequence[Stream]
+) -> ClipInfo:
+    """Put together what was found.
+
+    Args:
+        others: streams beside the pictures, as the file shows when it is opened: a damaged FLV
+            finds more as it is read, which the next to open it would miss.
+    """
     stream, first, times = walk.stream, found.first, found.times
     base = known(stream.time_base)
     assert base is not None  # a decoder that yields frames has a clock
@@ -233,7 +242,7 @@ def _info(container: InputContainer, walk: Decoding, found: _Found) -> ClipInfo:
         times=times,
         last_duration=last_duration,
         origin=walk.origin,
-        streams=tuple(_stream_info(s) for s in container.streams if s.index != stream.index),
+        streams=tuple(map(_stream_info, others)),
         transparent=found.transparent,
         light=light_of(first),
         changing_light=changing_light_of(first),
