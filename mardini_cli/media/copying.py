@@ -20,7 +20,7 @@ from av.packet import Packet
 from av.stream import AttachmentStream, Disposition, Stream
 
 from mardini_cli.media.containers import KINDS, FileKind
-from mardini_cli.media.door import open_source
+from mardini_cli.media.door import BROKEN, open_source
 from mardini_cli.media.probe import ClipInfo
 from mardini_cli.media.stretching import Stretched
 from mardini_cli.media.timing import known, ticks
@@ -187,7 +187,7 @@ class Companions:
         try:
             while not self._ready and (packet := next(self._packets, None)) is not None:
                 self._ready.extend(self._taken(packet))
-        except av.error.FFmpegError:
+        except BROKEN:
             self._notices.append("the sound breaks off where the file is damaged")
             self._packets = iter(())
         if not self._ready:

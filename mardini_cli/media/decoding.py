@@ -22,7 +22,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from mardini_cli.errors import DamagedMediaError, NoVideoError
-from mardini_cli.media.door import Doing, translate
+from mardini_cli.media.door import BROKEN, Doing, translate
 from mardini_cli.media.limits import USUAL, Limits
 from mardini_cli.media.timing import known
 
@@ -165,7 +165,7 @@ class Decoding:
                 packet = next(packets)
             except StopIteration:
                 return
-            except av.error.FFmpegError:
+            except BROKEN:
                 # The file breaks off inside a packet: what came before is good. An empty packet
                 # asks the decoder for the frames that it still holds.
                 self.damaged += 1

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import av
 import av.error
@@ -98,6 +98,11 @@ def translate(error: Exception, path: Path, doing: Doing) -> MardiniError:
 def _reason(error: Exception) -> str:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(reason).splitlines()[0]
+
+
+BROKEN: Final = (av.error.FFmpegError, IndexError)
+"""What reading packets of a damaged file ends in; PyAV has an IndexError for a stream that turns up
+on the way, as some damaged FLV files have."""
 
 
 @contextmanager

@@ -11,14 +11,13 @@ from fractions import Fraction
 from hashlib import sha256
 from typing import Any, Final
 
-import av.error
 from av.audio.codeccontext import AudioCodecContext
 from av.container import InputContainer
 from av.packet import Packet
 
 from mardini_cli.events import Check
 from mardini_cli.media.copying import holds_in
-from mardini_cli.media.door import open_source
+from mardini_cli.media.door import BROKEN, open_source
 from mardini_cli.media.probe import ClipInfo
 
 HIDDEN: Final = "matroska"
@@ -135,7 +134,7 @@ def _packets(container: InputContainer, index: int, *, hidden: bool) -> Iterator
             before = packet.pts is not None and packet.pts + 2 * (packet.duration or 0) <= 0
             if packet.size and not (hidden and packet.is_discard and before):
                 yield packet
-    except av.error.FFmpegError:
+    except BROKEN:
         return  # damaged from here on; the copy ends here too
 
 
