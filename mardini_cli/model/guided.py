@@ -184,9 +184,10 @@ class Guided(Autoencoder):
     # What the given frames tell ------------------------------------------------------------
 
     def see(self, frames: Tensor, work: int | None = None) -> tuple[Tensor, ...]:
-        """See ``Autoencoder.see``: the frames at the working size, then their features."""
+        """See ``Autoencoder.see``: the frames at the working size, their features, their keys."""
         small = self._small(frames.unsqueeze(1), work or self.config.resolution)[0].squeeze(1)
-        return (small, *self.pyramid(small))
+        levels = self.pyramid(small)
+        return (small, *levels, *self._keys(levels))
 
     def between(self, seen: tuple[Tensor, ...]) -> Tensor | None:
         """See ``Autoencoder.between``."""
@@ -208,7 +209,7 @@ class Guided(Autoencoder):
         if seen is None:
             flat = self.see(frames.flatten(0, 1), work)
             seen = tuple(part.unflatten(0, (b, g)) for part in flat)
-        small, *levels = seen
+        small, levels, keys = seen[0], seen[1 : 1 + len(STRIDES)], seen[1 + len(STRIDES) :]
         inner = working_size(size, work or self.config.resolution)
         given, made = slots(mask, g)
         gap = gaps(times.gather(1, given), times.gather(1, made))
@@ -233,8 +234,8 @@ class Guided(Autoencoder):
             frames=frames,
             small=small,
             work=inner,
-            features=tuple(levels),
-            keys=tuple(key.unflatten(0, (b, g)) for key in self._keys(levels)),
+            features=levels,
+            keys=keys,
             made=made,
             gap=gap,
             flow=projected,
@@ -243,8 +244,7 @@ class Guided(Autoencoder):
 
     def _keys(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
         """What frames are matched by, at 1/8 and 1/16, from all their features ``p c h w``."""
-        eighth, coarse = (level.flatten(0, -4) for level in levels[2:])
-        return comparable(self.key8(eighth)), comparable(self.key16(coarse))
+        return comparable(self.key8(levels[2])), comparable(self.key16(levels[3]))
 
     def _small(self, frames: Tensor, short: int) -> tuple[Tensor, tuple[int, int]]:
         inner = working_size(size_of(frames), short)
