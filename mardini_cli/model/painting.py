@@ -6,18 +6,13 @@ Dimension key
     b  windows     m  made     c  channels     h, w  pixels     p = b * m, or b for one slot
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from mardini_cli.model.motion import GuidedGiven
 from mardini_cli.model.warping import Gap, resize, sides
-
-if TYPE_CHECKING:
-    from mardini_cli.model.guided import GuidedGiven
 
 
 def merge(

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mardini_cli.diffusion.schedule import Schedule
-from mardini_cli.model.guided import Decoded, Guided, GuidedGiven
+from mardini_cli.model.guided import Guided
 from mardini_cli.model.mardini import MarDini
+from mardini_cli.model.motion import Decoded, GuidedGiven
 from mardini_cli.model.planner import PlannerHead
 from mardini_cli.model.warping import slots, take, warp
 from mardini_cli.training import losses

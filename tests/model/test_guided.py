@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from mardini_cli.config import ModelConfig, nano, tiny
 from mardini_cli.model import prior
-from mardini_cli.model.guided import Guided, GuidedGiven
+from mardini_cli.model.guided import Guided
+from mardini_cli.model.motion import GuidedGiven
 from mardini_cli.model.warping import resize, twice, volume
 
 Awake = Callable[..., Guided]
