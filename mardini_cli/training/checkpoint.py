@@ -6,9 +6,9 @@ Room: training. A kill at any moment leaves the last checkpoint or the new one, 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,6 +35,21 @@ class Place:
     stages: tuple[str, ...]
     """Names of all stages."""
 
+    def to_json(self) -> str:
+        """Words for a checkpoint."""
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        return json.dumps({**told, "model": dict(self.model)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not that.
+        """
+        told = json.loads(text)
+        return cls(**{**told, "stages": tuple(told["stages"])})
+
 
 def save(
     folder: Path, place: Place, modules: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]
@@ -52,16 +67,9 @@ def save(
     # Clones, because two names of one tensor are refused.
     state = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
     state |= {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
-    told = {
-        "stage": place.stage,
-        "step": place.step,
-        "seconds": place.seconds,
-        "model": dict(place.model),
-        "stages": place.stages,
-    }
     part = folder / f".{NAME}.part"
     try:
-        save_file(state, part, metadata={"place": json.dumps(told)})
+        save_file(state, part, metadata={"place": place.to_json()})
         with part.open("rb+") as handle:
             os.fsync(handle.fileno())
         part.replace(folder / NAME)
@@ -89,8 +97,7 @@ def load(folder: Path, device: torch.device) -> tuple[Place, dict[str, Tensor]] 
         return None
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            told = json.loads(file.metadata()["place"])
-            place = Place(**{**told, "stages": tuple(told["stages"])})
+            place = Place.from_json(file.metadata()["place"])
             names = list(file.keys())
             return place, {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:

@@ -4,7 +4,6 @@ Room: training. Shards of safetensors, written by torch.distributed.checkpoint b
 follow. A folder gets its name when all of it is written; the one before it goes only then.
 """
 
-import json
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -82,14 +81,7 @@ class Writer:
     def _make(self, part: Path, place: Place) -> None:
         try:
             part.mkdir()
-            told = {
-                "stage": place.stage,
-                "step": place.step,
-                "seconds": place.seconds,
-                "model": dict(place.model),
-                "stages": place.stages,
-            }
-            (part / PLACE).write_text(json.dumps(told), encoding="utf-8")
+            (part / PLACE).write_text(place.to_json(), encoding="utf-8")
         except OSError as error:
             raise _unwritable(part, error) from error
 
@@ -139,8 +131,7 @@ def place_of(path: Path) -> Place:
         WeightsError: the file is damaged.
     """
     try:
-        told = json.loads((path / PLACE).read_text(encoding="utf-8"))
-        return Place(**{**told, "stages": tuple(told["stages"])})
+        return Place.from_json((path / PLACE).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
 
