@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mardini_cli.errors import WeightsLayoutError
 from mardini_cli.evaluation.metrics import pair
+from mardini_cli.weights.layout import few
 from mardini_cli.weights.plain import tensors_of
 
 LAYERS: Final = ((0, 3, 64, 11, 4, 2), (3, 64, 192, 5, 1, 2), (6, 192, 384, 3, 1, 1),
@@ -107,9 +108,8 @@ def _renamed(found: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
         ours |= {f"weights.{number}": v.flatten() for k, v in found.items() if k.endswith(line)}
     wrong = sorted(key for key in wanted if key not in ours or ours[key].shape != wanted[key])
     if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise WeightsLayoutError(
-            f"{name.partition('#')[0]} lacks {', '.join(wrong[:3])}{more}, or in another shape",
+            f"{name.partition('#')[0]} lacks {few(wrong)}, or in another shape",
             needed=_NEEDED,
             do="store LPIPS(net='alex').state_dict()",
         )

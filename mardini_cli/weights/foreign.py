@@ -18,7 +18,7 @@ from torch import Tensor
 from mardini_cli.config import VaeConfig
 from mardini_cli.errors import DamagedWeightsError, MissingWeightsError, WeightsLayoutError
 from mardini_cli.model.vae import AutoencoderKL
-from mardini_cli.weights.layout import CONFIG, PICKLES
+from mardini_cli.weights.layout import CONFIG, PICKLES, few
 from mardini_cli.weights.sources import hub_name
 
 STEM = "diffusion_pytorch_model"
@@ -175,9 +175,8 @@ def _check(name: str, config: VaeConfig, found: Mapping[str, Tensor]) -> None:
         wanted = AutoencoderKL(config).state_dict()
     troubles = list(_troubles(wanted, found))
     if troubles:
-        more = f" and {len(troubles) - 3} more" if len(troubles) > 3 else ""
         raise WeightsLayoutError(
-            f"{name} does not fit its {CONFIG}: {', '.join(troubles[:3])}{more}",
+            f"{name} does not fit its {CONFIG}: {few(troubles)}",
             needed=_NEEDED,
             do="keep the files of one model together",
         )

@@ -14,7 +14,7 @@ Source: the shards and their index are those of huggingface-hub's ``save_torch_s
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -251,3 +251,9 @@ def _no_tensors(folder: Path) -> WeightsError:
     pickles = sorted(other.name for other in folder.iterdir() if other.suffix in PICKLES)
     never = f"; {pickles[0]} is a pickle, and those are never opened" if pickles else ""
     return WeightsLayoutError(f"{folder} has no {TENSORS}{never}", needed=f"{TENSORS}", do=HINT)
+
+
+def few(names: Sequence[str]) -> str:
+    """The first three, and how many more: an error is one line."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"

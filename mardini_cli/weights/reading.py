@@ -19,7 +19,7 @@ from torch import Tensor
 from mardini_cli.config import ModelConfig
 from mardini_cli.errors import DamagedWeightsError, WeightsError, WeightsLayoutError
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.weights.layout import CONFIG, config_of, read_card, tensor_files
+from mardini_cli.weights.layout import CONFIG, config_of, few, read_card, tensor_files
 from mardini_cli.weights.sources import find
 
 SCALE = ".scale"
@@ -227,5 +227,4 @@ def _told(form: tuple[str, tuple[int, ...]]) -> str:
 
 def _named(trouble: str, keys: Iterable[str]) -> str:
     names = list(keys)
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{trouble} {', '.join(names[:3])}{more}" if names else ""
+    return f"{trouble} {few(names)}" if names else ""
