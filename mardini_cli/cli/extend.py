@@ -4,7 +4,7 @@ Room: cli. Knows the api's request and nothing below it.
 """
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from mardini_cli import api
 from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
 from mardini_cli.cli.several import Several, first_of, follow_all
-from mardini_cli.config import SamplerConfig
+from mardini_cli.cli.words import request_from, settings_from
 
 DEFAULTS = api.ExtendRequest(clip=Path())
 SEVERAL = Several()
@@ -99,59 +99,10 @@ def extend(
 
     Example: mardini extend walk.mp4 --seconds 2 --direction both
     """
-    request = api.ExtendRequest(
-        clip=first_of(clips),
-        frames=frames,
-        seconds=seconds,
-        direction=cast("api.Direction", direction),
-        context=context,
-        loop=loop,
-        audio=cast("api.Audio", audio),
-        output=output,
-        sampler=SamplerConfig(steps=steps, guidance=guidance, seed=seed),
-        device=device,
-        devices=devices,
-        dtype=dtype,
-        model=model,
-        attention=attention,
-        resolution=resolution,
-        tile=tile,
-        batch=batch,
-        memory_limit=memory_limit,
-        threads=threads,
-        compile=compile,
-        faults=cast("api.Faults", faults),
-        max_pixels=max_pixels,
-        max_frames=max_frames,
-        allow_network=allow_network,
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        bitrate=bitrate,
-        lossless=lossless,
-        bake_rotation=bake_rotation,
-        pix_fmt=pix_fmt,
-        overwrite=overwrite,
-        skip_existing=skip_existing,
-        resume=cast("api.Resume", resume),
-        work_dir=work_dir,
-        until=until,
-        max_minutes=max_minutes,
-        dry_run=dry_run,
-        show_plan=show_plan,
-        range=range,
-        preview=preview,
-        sidecar=sidecar,
-        compare=cast("api.Plain | None", compare),
-    )
-    several = Several(
-        recursive=recursive,
-        from_file=from_file,
-        output_dir=output_dir,
-        workers=workers,
-        fail_fast=fail_fast,
-        shard=shard,
-    )
+    words = locals()
     follow_all(
-        clips or [], request, several, Screen.here(json=json, quiet=quiet, log_file=log_file)
+        clips or [],
+        request_from(words, api.ExtendRequest, clip=first_of(clips)),
+        settings_from(words, Several),
+        Screen.here(json=json, quiet=quiet, log_file=log_file),
     )

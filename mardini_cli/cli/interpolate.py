@@ -5,7 +5,7 @@ Room: cli. Knows the api's request and nothing below it.
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from mardini_cli import api
 from mardini_cli.cli import options
 from mardini_cli.cli.screen import Screen
 from mardini_cli.cli.several import Several, check_stream, first_of, follow_all
-from mardini_cli.config import SamplerConfig
+from mardini_cli.cli.words import request_from, settings_from
 from mardini_cli.errors import UsageError
 from mardini_cli.tasks.cuts import THRESHOLD
 
@@ -247,91 +247,23 @@ def interpolate(
 
     Example: mardini interpolate a.png b.png c.png --between 15 --fps 24
     """
-    making = api.MakeRequest(
-        output=output,
-        sampler=SamplerConfig(steps=steps, guidance=guidance, seed=seed),
-        device=device,
-        devices=devices,
-        dtype=dtype,
-        model=model,
-        attention=attention,
-        resolution=resolution,
-        tile=tile,
-        batch=batch,
-        memory_limit=memory_limit,
-        threads=threads,
-        compile=compile,
-        faults=cast("api.Faults", faults),
-        max_pixels=max_pixels,
-        max_frames=max_frames,
-        allow_network=allow_network,
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        bitrate=bitrate,
-        lossless=lossless,
-        bake_rotation=bake_rotation,
-        pix_fmt=pix_fmt,
-        overwrite=overwrite,
-        skip_existing=skip_existing,
-        resume=cast("api.Resume", resume),
-        work_dir=work_dir,
-        until=until,
-        max_minutes=max_minutes,
-        dry_run=dry_run,
-        show_plan=show_plan,
-        range=range,
-        preview=preview,
-        sidecar=sidecar,
-        compare=cast("api.Plain | None", compare),
-    )
+    words = locals()
     screen = Screen.here(json=json, quiet=quiet, log_file=log_file)
-    check_stream(making, screen)
     images = tuple(map(Path, clips or ()))
     if frame or (len(images) > 1 and all(path.suffix.lower() in api.PICTURES for path in images)):
-        keyframes = api.KeyframesRequest(
+        keyframes = request_from(
+            words,
+            api.KeyframesRequest,
             images=images,
             at=tuple(map(_timed, frame or ())),
-            between=between,
             fps=fps or KEYFRAMES.fps,
-            seconds=seconds,
-            fit=cast("api.Fit | None", fit),
-            background=background,
-            **api.making_of(making),
         )
+        check_stream(output, screen)
         item = api.Item(number=1, **api.placed(keyframes, Path(), output_dir))
         screen.follow(api.errand(item), dry_run=dry_run)
         return
-    request = api.InterpolateRequest(
-        clip=first_of(clips),
-        factor=factor,
-        input_fps=input_fps,
-        input_format=input_format,
-        input_size=input_size,
-        input_pix_fmt=input_pix_fmt,
-        fps=fps,
-        slow_motion=slow_motion,
-        speed=speed,
-        start=start,
-        end=end,
-        audio=cast("api.ClipAudio", audio),
-        cuts=cuts,
-        cut_threshold=cut_threshold,
-        write_cuts=write_cuts,
-        at_cuts=cast("api.AtCuts", at_cuts),
-        duplicates=cast("api.Duplicates", duplicates),
-        verify=verify,
-        **api.making_of(making),
-    )
-    several = Several(
-        recursive=recursive,
-        from_file=from_file,
-        output_dir=output_dir,
-        workers=workers,
-        fail_fast=fail_fast,
-        shard=shard,
-    )
-    follow_all(clips or [], request, several, screen)
+    request = request_from(words, api.InterpolateRequest, clip=first_of(clips))
+    follow_all(clips or [], request, settings_from(words, Several), screen)
 
 
 def _timed(words: str) -> tuple[Fraction, Path]:

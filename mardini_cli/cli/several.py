@@ -37,13 +37,13 @@ def first_of(words: Sequence[str] | None) -> Path:
     return Path(words[0]) if words else Path()
 
 
-def check_stream(request: api.MakeRequest, screen: Screen) -> None:
+def check_stream(output: Path | None, screen: Screen) -> None:
     """Refuse two things on one standard output.
 
     Raises:
         UsageError: JSON lines and the film itself.
     """
-    if screen.json and request.output == Path("-"):
+    if screen.json and output == Path("-"):
         raise UsageError(
             "JSON and a film, both on standard output",
             needed="one of them",
@@ -62,7 +62,7 @@ def follow_all(
         several: what was said of many.
         screen: shows it.
     """
-    check_stream(request, screen)
+    check_stream(request.output, screen)
     task = api.task_of(request)
     names = list(words)
     if several.from_file is not None:
