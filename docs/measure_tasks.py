@@ -329,7 +329,7 @@ def drift(model: str, place: Path) -> Iterator[Cell]:
 
 
 def devices(model: str, place: Path) -> Iterator[Cell]:
-    """One job by one device, and by several."""
+    """One job by one device, window by window there, and by several."""
     count = cuda_count()
     shipped = model == SHIPPED
     if count:
@@ -342,14 +342,14 @@ def devices(model: str, place: Path) -> Iterator[Cell]:
     flags |= {"steps": 8} if shipped else sampling(model, "tasks" if count else "memory")
     if not count:
         flags |= {"end": "0:0.3", "steps": 2}
-    for name in names:
+    for name, batch in ((names[0], None), (names[0], 1), *((name, None) for name in names[1:])):
         yield Cell(
             suite="devices",
-            name=f"devices {name}",
+            name=f"devices {name}, batch {batch or 'auto'}",
             task="interpolate",
             sources=(source,),
             model=model,
-            flags={**flags, "devices": name},
+            flags={**flags, "devices": name, "batch": batch},
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -113,12 +114,12 @@ class Maker:
     def __call__(
         self, windows: Sequence[Window], pictures: Sequence[Sequence[Picture]]
     ) -> list[tuple[Slot, Picture]]:
-        """Make every made slot of windows of one shape.
+        """Make every made slot of windows of one size.
 
         What does not fit into memory is tried again in smaller batches, then in smaller tiles.
 
         Args:
-            windows: alike in their masks.
+            windows: alike in how many of their slots are given, and how many made.
             pictures: for each window its given frames, in slot order.
 
         Raises:
@@ -206,7 +207,10 @@ class Maker:
             with self._planner_away():
                 tile = self._tile(given)
                 made = paint(self.model, given, signal, self.settings.sampler, slots, tile).float()
-        hold_still(made, frames, windows[0].mask, times)
+        first = 0
+        for places, alike in groupby(window.mask for window in windows):
+            rows = slice(first, first := first + sum(1 for _ in alike))
+            hold_still(made[rows], frames[rows], places, times[rows])
         return made
 
     def _tile(self, given: Given) -> int | None:

@@ -97,7 +97,7 @@ def run(
         wished = replace(settings, batch=keeper.batch or settings.batch)
         wide, high = source.info.upright_size
         makers = [one for model in models for one in makers_for(model, wished, plan, (high, wide))]
-        size = min(maker.fit.batch for maker in makers if maker.fit) if plan.windows else 1
+        size = at_once(makers, len(windows_left), wished.batch)
         crew = stack.enter_context(Crew(makers, keeper.done))
         stack.enter_context(keeper)
         for _ in desk.catch_up():
@@ -161,9 +161,15 @@ def makers_for(
     if fit.batch < count:
         count = 1
     if isinstance(model.autoencoder, Vae):
-        model.autoencoder.pixels_at_once = fit.pixels_at_once
+        model.autoencoder.pixelsat_once = fit.pixelsat_once
     each = replace(fit, batch=min(fit.batch // count, wish.batch))
     return [Maker(model, settings, sight, each) for _ in range(count)]
+
+
+def at_once(makers: Sequence[Maker], windows: int, asked: int | None) -> int:
+    """How many windows a batch has: what fits; unless it was asked for, no maker is left idle."""
+    size = min((maker.fit.batch for maker in makers if maker.fit), default=1)
+    return size if asked else max(1, min(size, -(-windows // len(makers))))
 
 
 def _noticed(makers: Sequence[Maker]) -> Iterator[Warned]:
@@ -174,14 +180,14 @@ def _noticed(makers: Sequence[Maker]) -> Iterator[Warned]:
 
 
 def batches(windows: Sequence[Window], size: int) -> Iterator[tuple[Window, ...]]:
-    """Consecutive windows that have their given and made slots at the same places.
+    """Consecutive windows with as many given and as many made slots, wherever these are.
 
     A window that sees what another one makes is never in one batch with it.
     """
     batch: list[Window] = []
     making: set[int] = set()
     for window in windows:
-        alike = batch and batch[0].mask == window.mask and len(batch) < size
+        alike = batch and _counts(batch[0]) == _counts(window) and len(batch) < size
         if batch and not (alike and making.isdisjoint(window.earlier)):
             yield tuple(batch)
             batch, making = [], set()
@@ -189,6 +195,10 @@ def batches(windows: Sequence[Window], size: int) -> Iterator[tuple[Window, ...]
         making.update(slot.index for slot in window.made)
     if batch:
         yield tuple(batch)
+
+
+def _counts(window: Window) -> tuple[int, int]:
+    return len(window.given), len(window.slots)
 
 
 @dataclass(slots=True)

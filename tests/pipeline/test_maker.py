@@ -11,6 +11,8 @@ from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import MadeFrameError
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.pipeline import Maker, MakeSettings, Picture
+from mardini_cli.pipeline.walking import batches
+from mardini_cli.tasks.fill import fill
 from mardini_cli.tasks.interpolate import interpolate
 from mardini_cli.tasks.plan import Window
 from tests.pipeline.clips import nano_model, picture
@@ -63,6 +65,30 @@ def test_the_batch_changes_no_frame(steps: int) -> None:
     assert together.keys() == singly.keys()
     for index, frame in together.items():
         assert_allclose(frame, singly[index], rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_windows_that_make_as_many_at_other_places_share_a_batch(steps: int) -> None:
+    plan = fill([Fraction(n, 25) for n in range(21)], [8, 10, 13, 17], size=7)
+    [windows] = batches(plan.windows, 8)
+    assert [window.mask for window in windows] == [
+        (False, False, True, False, True, False, False),
+        (False, True, False, False, False, True, False),
+    ]
+    settings = MakeSettings(sampler=SamplerConfig(steps=steps, seed=3))
+    given = dict(zip(windows, given_pictures(windows), strict=True))
+    for picture_of in (one for row in given.values() for one in row):
+        picture_of[:9] = 0.5  # still: taken from each window's own neighbours
+
+    def made(*some: Window) -> dict[int, Picture]:
+        maker = Maker(nano_model(), settings)
+        return {slot.index: one for slot, one in maker(some, [given[window] for window in some])}
+
+    alone = made(windows[0]) | made(windows[1])
+    for together in (made(*windows), made(*windows[::-1])):
+        assert together.keys() == alone.keys()
+        for index, frame in together.items():
+            assert_allclose(frame, alone[index], rtol=0, atol=TOLERANCE)
 
 
 def test_same_seed_same_frames_and_another_seed_others() -> None:

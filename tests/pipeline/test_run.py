@@ -22,7 +22,9 @@ from mardini_cli.media.source import ClipSource
 from mardini_cli.media.timing import common_time_base
 from mardini_cli.media.writer import Writer
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.pipeline import MakeSettings, run
+from mardini_cli.pipeline import Maker, MakeSettings, run
+from mardini_cli.pipeline.memory import Fit
+from mardini_cli.pipeline.walking import at_once
 from mardini_cli.tasks.interpolate import interpolate
 from mardini_cli.tasks.plan import Plan, Slot, Window
 from tests.pipeline.clips import (
@@ -319,6 +321,18 @@ def test_several_devices_give_the_frames_of_one(batch: int, tmp_path: Path, mode
             pass
 
     assert read_back(tmp_path / "shared.mkv") == read_back(alone)
+
+
+@pytest.mark.parametrize(
+    ("windows", "makers", "asked", "size"),
+    [(100, 2, None, 16), (17, 2, None, 9), (3, 4, None, 1), (3, 4, 16, 16), (0, 2, None, 1)],
+)
+def test_a_batch_leaves_windows_for_every_maker_unless_it_was_asked_for(
+    windows: int, makers: int, asked: int | None, size: int, model: MarDini
+) -> None:
+    crew = [Maker(model, MakeSettings(), fit=Fit(batch=16)) for _ in range(makers)]
+
+    assert at_once(crew, windows, asked) == size
 
 
 def test_what_goes_wrong_on_one_of_several_devices_stops_the_work(
