@@ -161,7 +161,7 @@ def makers_for(
     if fit.batch < count:
         count = 1
     if isinstance(model.autoencoder, Vae):
-        model.autoencoder.pixelsat_once = fit.pixelsat_once
+        model.autoencoder.pixels_at_once = fit.pixels_at_once
     each = replace(fit, batch=min(fit.batch // count, wish.batch))
     return [Maker(model, settings, sight, each) for _ in range(count)]
 
