@@ -4,9 +4,10 @@ Room: bench.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch.profiler import ProfilerActivity, profile
 
 from mardini_cli.bench.measuring import Subject, unwatched
@@ -62,11 +63,17 @@ class Profile:
 
 def profiled(subject: Subject, steps: int = 3) -> Profile:
     """Run a cell with a few sampling steps under the profiler, and sort what ran."""
-    cuda = subject.device.type == "cuda"
     steps = min(steps, subject.cell.sampler.steps)
+    name = f"{subject.cell.name}, {steps} of its steps"
+    return taken_apart(name, lambda: subject.run(unwatched, steps), subject.device)
+
+
+def taken_apart(name: str, run: Callable[[], object], device: torch.device) -> Profile:
+    """Run something under the profiler, and sort what ran."""
+    cuda = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=activities) as found:
-        subject.run(unwatched, steps)
+        run()
     seconds, calls = defaultdict[str, float](float), Counter[str]()
     for event in found.key_averages():
         spent = event.self_device_time_total if cuda else event.self_cpu_time_total
@@ -75,12 +82,12 @@ def profiled(subject: Subject, steps: int = 3) -> Profile:
         seconds[event.key] += spent / 1e6
         calls[event.key] += event.count
     kinds = defaultdict[str, float](float)
-    for name, spent in seconds.items():
-        kinds[kind_of(name)] += spent
+    for key, spent in seconds.items():
+        kinds[kind_of(key)] += spent
     return Profile(
-        name=f"{subject.cell.name}, {steps} of its steps",
+        name=name,
         kinds=dict(_most(kinds)),
-        kernels=[(name, spent, calls[name]) for name, spent in _most(seconds)[:LISTED]],
+        kernels=[(key, spent, calls[key]) for key, spent in _most(seconds)[:LISTED]],
     )
 
 

@@ -36,6 +36,7 @@ from mardini_cli.training.blocks import blocks_of
 from mardini_cli.training.crew import Chance, Crew
 from mardini_cli.training.masks import draw_mask, thin
 from mardini_cli.training.objectives import KINDS, Objective, Step
+from mardini_cli.training.seen import Seen, see
 from mardini_cli.training.stages import StageConfig, TrainConfig
 from mardini_cli.training.starting import check_stage, device_name, swap_attention
 
@@ -119,7 +120,8 @@ def _stage_price(
     config: TrainConfig, stage: StageConfig, model: MarDini, where: tuple[int, bool]
 ) -> StagePrice:
     world, cuda = where
-    counted = [(share, count(model, stage, mask)) for share, mask in _masks(stage)]
+    drawn = [(share, window_of(stage, mask)) for share, mask in _masks(stage)]
+    counted = [(share, count(model, stage, window)) for share, window in drawn]
     with META:
         objective = KINDS[stage.kind](model, stage)
     moving = sum(p.numel() for p in objective.parameters() if p.requires_grad)
@@ -160,13 +162,13 @@ def _masks(stage: StageConfig) -> Iterator[tuple[float, Tensor]]:
     yield from drawn.values()
 
 
-def count(model: MarDini, stage: StageConfig, mask: Tensor) -> Counted:
+def count(model: MarDini, stage: StageConfig, window: Batch | Seen) -> Counted:
     """Work one window of a stage through, there and back, without numbers.
 
     Args:
         model: on the meta device.
         stage: what is asked.
-        mask: ``f`` bool, True = to be made.
+        window: what ``window_of`` or ``seen_of`` gave.
     """
     with META:
         objective = KINDS[stage.kind](model, stage)
@@ -176,7 +178,7 @@ def count(model: MarDini, stage: StageConfig, mask: Tensor) -> Counted:
         model.denoiser.register_forward_pre_hook(_counts(tokens, "denoiser", 1)),
     ]
     flops, kept = FlopCounterMode(display=False), Kept()
-    step = Step(_window(stage, mask), Chance(0, torch.device("cpu"), Crew()), 0.5)
+    step = Step(window, Chance(0, torch.device("cpu"), Crew()), 0.5)
     try:
         with _keeping(objective, kept), _FusedAttention(), flops, _Joined():  # type: ignore[no-untyped-call]  # torch's own __init__
             asked = objective.ask(step)
@@ -198,8 +200,14 @@ def _counts(tokens: dict[str, int], name: str, place: int) -> Any:
     return hook
 
 
-def _window(stage: StageConfig, mask: Tensor) -> Batch:
-    """A batch of one window that has shapes alone."""
+def seen_of(model: MarDini, stage: StageConfig, mask: Tensor) -> Seen:
+    """What the autoencoder, on the meta device, tells of one window that has shapes alone."""
+    with _FusedAttention(), _Joined():  # type: ignore[no-untyped-call]  # torch's own __init__
+        return see(model, window_of(stage, mask), stage.kind)
+
+
+def window_of(stage: StageConfig, mask: Tensor) -> Batch:
+    """A batch of one window that has shapes alone; ``mask`` is ``f`` bool, True = to be made."""
     made, side = int(mask.sum()), stage.side
     given, half = len(mask) - made, stage.side // 2
     flow = None if stage.kind == "vae" else torch.empty(1, given - 1, 2, 2, half, half, device=META)

@@ -23,7 +23,6 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from filelock import FileLock
-from platformdirs import user_cache_path
 
 from mardini_cli.errors import ConfigError, MissingFileError, WeightsError
 from mardini_cli.training.clips import CLIPS, Entry
@@ -102,6 +101,8 @@ def here(word: str) -> Path:
                 f"{word} is no file", needed="a shard that ends in .tar", do="check data"
             )
         return Path(word)
+    from platformdirs import user_cache_path  # late: nothing else in training needs it
+
     folder = user_cache_path("mardini") / "shards"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{hashlib.sha256(word.encode()).hexdigest()[:24]}.tar"

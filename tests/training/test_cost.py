@@ -25,7 +25,7 @@ def preset_of(kind: str) -> str:
 def counted(one: StageConfig, mask: torch.Tensor, preset: str) -> cost.Counted:
     with cost.META:
         sizes = MarDini(config.preset(preset))
-    return cost.count(sizes, one, mask)
+    return cost.count(sizes, one, cost.window_of(one, mask))
 
 
 @pytest.mark.parametrize("kind", ["guided", "vae", "planner", "denoiser", "joint"])

@@ -266,7 +266,7 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A web server for the folder ``web``, and a cache of its own."""
-    monkeypatch.setattr(shards, "user_cache_path", lambda _: tmp_path / "cache")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _: tmp_path / "cache")
     (tmp_path / "web").mkdir()
     Quiet.asked.clear()
     handler = partial(Quiet, directory=str(tmp_path / "web"))
