@@ -227,8 +227,11 @@ class ModelConfig:
     guided: GuidedConfig | None = None
     low_resolution: int = 256
     """Short side of the planner's frames with picture latents, pixels (paper 3.4)."""
-    identity: Literal["token", "frame"] = "token"
-    """What a given frame's token attends to: itself (reading A) or its frame (reading B)."""
+    identity: Literal["token", "frame", "off"] = "token"
+    """What a given frame's token attends to: itself (reading A), its frame (reading B), or all
+    frames, made ones too (off: no Identity Attention, for comparison)."""
+    reference: Literal["clean", "shared"] = "clean"
+    """Diffusion time of given frames: 0 always, or that of the made ones (for comparison)."""
     positions: Literal["real", "counted"] = "real"
     """Real-valued time and whole-frame coordinates, or the paper's [NEXT] and counted ones."""
 
@@ -247,6 +250,17 @@ class ModelConfig:
                     needed="heads that divide the width into multiples of 4",
                     do="change heads",
                 )
+
+    @property
+    def reading(self) -> Literal["token", "frame"]:
+        """The reading of Identity Attention that its layers follow; off, all frames ask as made
+        ones do, and no layer knows a given one."""
+        return "token" if self.identity == "off" else self.identity
+
+    @property
+    def isolated(self) -> bool:
+        """Whether nothing that the noise or its level says reaches the given frames' tokens."""
+        return self.identity != "off" and self.reference == "clean"
 
     @property
     def latent_channels(self) -> int:

@@ -98,7 +98,8 @@ class Denoiser(nn.Module):
         super().__init__()
         denoiser, signal_width = config.denoiser, config.planner.width
         width = denoiser.width
-        self.positions = config.positions
+        self.positions, self.identity = config.positions, config.identity
+        self.reference = config.reference
         self.head_channels = width // denoiser.heads
         self.embed_noisy = nn.Linear(config.noisy_channels, width)
         self.embed_reference = (  # the paper's way where both are latents: one embedding
@@ -116,7 +117,7 @@ class Denoiser(nn.Module):
             nn.Linear(signal_width, width),
         )
         self.blocks = nn.ModuleList(
-            DenoiserBlock(denoiser, config.identity, signal_width) for _ in range(denoiser.depth)
+            DenoiserBlock(denoiser, config.reading, signal_width) for _ in range(denoiser.depth)
         )
         self.norm = RMSNorm(width)
         self.modulate = nn.Linear(width, 2 * width)
@@ -143,7 +144,8 @@ class Denoiser(nn.Module):
             reference: given frames, ``b f n c'``; what stands in made slots is never read.
             mask: ``b f`` bool, True = to be made.
             times: ``b f``, real-valued positions.
-            t: ``b``, diffusion time of the made frames, 0 to SCHEDULE_LENGTH; given ones have 0.
+            t: ``b``, diffusion time of the made frames, 0 to SCHEDULE_LENGTH; given ones have 0,
+                or the same (``ModelConfig.reference``).
             grid: where the n tokens lie.
             signal: the planner's, ``b f l d``; None: the learned null signal.
             signal_grid: where the l tokens lie.
@@ -156,7 +158,8 @@ class Denoiser(nn.Module):
             ShapeError: the tensors are not of one batch, or not of these grids.
         """
         self._check(noisy, reference, mask, grid, signal, signal_grid)
-        places = Places.of(mask, window_rotary(self.positions, self.head_channels, grid, times))
+        rotary = window_rotary(self.positions, self.head_channels, grid, times)
+        places = Places.of(mask, rotary)
         if places.made.most != noisy.shape[1]:
             raise ShapeError(
                 f"{noisy.shape[1]} noisy frames a window, mask of {places.made.most}",
@@ -164,7 +167,10 @@ class Denoiser(nn.Module):
                 do="pass one noisy frame a made slot",
             )
         x = self._embed(noisy, reference, places, grid)
-        scene = self._scene(places, t, mask, grid, signal, signal_grid, drop)
+        asking = places
+        if self.identity == "off":
+            asking = Places.of(torch.ones_like(mask), rotary)
+        scene = self._scene(asking, t, mask, grid, signal, signal_grid, drop)
         for block in self.blocks:
             x = block(x, scene)
         if self.next_token is not None:
@@ -184,6 +190,8 @@ class Denoiser(nn.Module):
         signal_grid: Grid,
     ) -> KeptWindows:
         """Work out once what the sampling steps of a batch of windows have in common.
+
+        Only where given frames stand apart from the noise (``ModelConfig.isolated``).
 
         Args:
             reference: given frames, ``b f n c'``.
@@ -321,7 +329,8 @@ class Denoiser(nn.Module):
         signal_grid: Grid,
         drop: Tensor | None,
     ) -> Scene:
-        time = self.time(t[:, None] * mask).reshape(-1, 1, self.out.in_features)  # (b f) 1 c
+        noisy = torch.ones_like(mask) if self.reference == "shared" else mask
+        time = self.time(t[:, None] * noisy).reshape(-1, 1, self.out.in_features)  # (b f) 1 c
         if signal is not None:
             signal = signal.flatten(0, 1)  # (b f) l d
             if drop is not None:

@@ -19,6 +19,7 @@ Dimension key
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from mardini_cli.config import ModelConfig
@@ -38,7 +39,8 @@ class KeptTile:
 
     box: Box
     given: Given
-    windows: KeptWindows
+    windows: KeptWindows | tuple[Tensor | None, ...]
+    """Or the signals alone, where the noise reaches given frames too and each step asks anew."""
 
 
 class MarDini(nn.Module):
@@ -157,7 +159,9 @@ class MarDini(nn.Module):
                     cut.token_grid,
                     signals,
                     cut.planner_grid,
-                ),
+                )
+                if self.config.isolated
+                else tuple(signals),
             )
             for box, cut in cuts
         )
@@ -180,6 +184,9 @@ class MarDini(nn.Module):
 
     def _velocities(self, noisy: Tensor, t: Tensor, tile: KeptTile) -> Tensor:
         own = tile.box.of(noisy, self.config.denoiser.patch)
+        if isinstance(tile.windows, tuple):
+            each = [self._velocity(own, t, tile.given, one, None) for one in tile.windows]
+            return torch.stack(each)
         tokens = self.autoencoder.noisy_tokens(own, tile.given)
         return self._latent(self.denoiser.step(tokens, t, tile.windows), tile.given)
 

@@ -49,7 +49,7 @@ class Planner(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         planner = config.planner
-        self.positions = config.positions
+        self.positions, self.identity = config.positions, config.identity
         self.head_channels = planner.width // planner.heads
         self.embed = nn.Linear(config.planner_channels, planner.width)
         self.mask_token = nn.Parameter(torch.empty(planner.width))
@@ -57,7 +57,7 @@ class Planner(nn.Module):
             nn.Parameter(torch.empty(planner.width)) if self.positions == "counted" else None
         )
         self.blocks = nn.ModuleList(
-            PlannerBlock(planner, config.identity) for _ in range(planner.depth)
+            PlannerBlock(planner, config.reading) for _ in range(planner.depth)
         )
         self.norm = RMSNorm(planner.width)
         self._initialise()
@@ -90,7 +90,8 @@ class Planner(nn.Module):
         x = torch.where(made, self.mask_token.to(x.dtype), x).flatten(0, 1)  # (b f) n width
         if self.next_token is not None:
             x = end_rows(x, self.next_token, grid)
-        places = Places.of(mask, window_rotary(self.positions, self.head_channels, grid, times))
+        asking = torch.ones_like(mask) if self.identity == "off" else mask
+        places = Places.of(asking, window_rotary(self.positions, self.head_channels, grid, times))
         for block in self.blocks:
             x = block(x, places)
         if self.next_token is not None:

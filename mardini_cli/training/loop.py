@@ -201,7 +201,7 @@ class Run:
         for step, batch in enumerate(batches, place.step):
             behind = clock.behind(step)
             behind = self.crew.agree(behind, self.device) if stage.minutes else behind
-            stepper(batch, step, behind, _rate(stage, step, behind))
+            stepper(batch, step, behind, rate_at(stage, step, behind))
             self.bad |= set(batch.bad) if isinstance(batch, Batch) else set()
             self.steps += 1
             done, last = step + 1, step + 1 == stage.steps or behind >= 1
@@ -307,7 +307,7 @@ class Run:
         self.watch.write(row)
 
 
-def _rate(stage: StageConfig, step: int, behind: float) -> float:
+def rate_at(stage: StageConfig, step: int, behind: float) -> float:
     """Learning rate: a rise, then half a cosine down."""
     rise = min(1.0, (step + 1) / stage.warmup)
     fall = 0.5 * (1 + math.cos(math.pi * min(behind, 1.0)))

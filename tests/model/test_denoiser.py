@@ -37,6 +37,11 @@ CONFIGS = {
     "counted t": replace(temporal(nano()), positions="counted"),
     "reading B": replace(nano(), identity="frame"),
 }
+OPEN = {
+    "no identity attention": replace(nano(), identity="off"),
+    "shared time": replace(nano(), reference="shared"),
+}
+"""Configs whose given frames the noise reaches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +109,7 @@ def features(network: Denoiser, batch: Batch) -> list[Tensor]:
     return found
 
 
-@pytest.fixture(params=CONFIGS.values(), ids=list(CONFIGS))
+@pytest.fixture(params=(CONFIGS | OPEN).values(), ids=list(CONFIGS | OPEN))
 def config(request: pytest.FixtureRequest) -> ModelConfig:
     chosen: ModelConfig = request.param
     return chosen
@@ -142,6 +147,7 @@ def test_latents_that_the_patch_does_not_divide_are_refused() -> None:
         patchify(torch.zeros(1, 3, 4), 2)
 
 
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))
 def test_references_are_blind_to_noise_other_frames_and_diffusion_time(
     config: ModelConfig, awake: Awake
 ) -> None:
@@ -162,6 +168,30 @@ def test_references_are_blind_to_noise_other_frames_and_diffusion_time(
     for first, second in zip(before, after, strict=True):
         assert torch.equal(second[0, 0], first[0, 0])
         assert not torch.equal(second[0, 1], first[0, 1])
+
+
+def test_without_identity_attention_a_given_frame_sees_the_noise(awake: Awake) -> None:
+    config = OPEN["no identity attention"]
+    network, batch = awake(Denoiser(config)), Batch.of(config)
+    batch.noisy.requires_grad_()
+
+    first, *_ = features(network, batch)
+    seen = torch.autograd.grad(first[0, 0].square().sum(), batch.noisy)[0].abs().amax((2, 3)) > 0
+
+    assert not bool(batch.mask[0, 0])
+    assert seen.tolist() == [[True] * 3, [False] * 3]
+
+
+def test_with_a_shared_time_a_given_frame_knows_it_and_no_noise(awake: Awake) -> None:
+    config = OPEN["shared time"]
+    network, batch = awake(Denoiser(config)), Batch.of(config)
+    noisier = replace(batch, noisy=batch.noisy + 1)
+    later = replace(batch, t=torch.tensor([300, 400]))
+
+    before, other, after = (features(network, one)[0] for one in (batch, noisier, later))
+
+    assert torch.equal(other[0, 0], before[0, 0])
+    assert not torch.allclose(after[1, 0], before[1, 0], atol=1e-4)
 
 
 def test_references_in_made_slots_are_never_read(config: ModelConfig, awake: Awake) -> None:

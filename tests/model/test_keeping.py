@@ -56,6 +56,24 @@ def test_made_frames_alone_give_what_whole_windows_give(
     torch.testing.assert_close(torch.cat(alone), torch.stack(plain), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "config", [replace(nano(), identity="off"), replace(nano(), reference="shared")]
+)
+@torch.no_grad()
+def test_where_noise_reaches_given_frames_every_step_asks_anew(
+    config: ModelConfig, awake: Awake
+) -> None:
+    model = awake(MarDini(config))
+    given = model.look(torch.rand(2, 2, 3, 320, 272), MASKS, TIMES)
+    signal, noisy = model.plan(given), normal(2, 3, *given.latent_shape)
+    plain = [model.velocity(noisy, T, given, heard, tile=256) for heard in (signal, None)]
+
+    kept = model.keep(given, [signal, None], tile=256)
+
+    assert len(kept) > 1
+    assert torch.equal(model.velocities(noisy, T, kept), torch.stack(plain))
+
+
 @torch.no_grad()
 def test_what_is_kept_serves_every_step_and_every_tile(awake: Awake) -> None:
     model = awake(MarDini(nano()))

@@ -22,6 +22,7 @@ CONFIGS = {
     "counted": replace(nano(), positions="counted"),
     "reading B": replace(nano(), identity="frame"),
 }
+OFF = replace(nano(), identity="off")
 
 
 def tokens_for(config: ModelConfig, seed: int = 0) -> Tensor:
@@ -30,7 +31,7 @@ def tokens_for(config: ModelConfig, seed: int = 0) -> Tensor:
     return torch.randn(2, 4, GRID.tokens, config.planner_channels, generator=rng)
 
 
-@pytest.fixture(params=CONFIGS.values(), ids=list(CONFIGS))
+@pytest.fixture(params=(*CONFIGS.values(), OFF), ids=(*CONFIGS, "off"))
 def config(request: pytest.FixtureRequest) -> ModelConfig:
     chosen: ModelConfig = request.param
     return chosen
@@ -51,6 +52,19 @@ def test_what_stands_in_masked_slots_is_never_read(
     assert bool(gradient.isfinite().all())
 
 
+def test_without_identity_attention_a_given_frames_signal_depends_on_the_others(
+    awake: Awake,
+) -> None:
+    planner, tokens = awake(Planner(OFF)), tokens_for(OFF)
+    others = tokens_for(OFF, seed=1)
+    others[0, 2] = tokens[0, 2]
+
+    before, after = (planner(x, MASK, TIMES, GRID) for x in (tokens, others))
+
+    assert not torch.allclose(after[0, 2], before[0, 2], atol=1e-4)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))
 def test_a_given_frames_signal_depends_on_itself_alone(config: ModelConfig, awake: Awake) -> None:
     planner, tokens = awake(Planner(config)), tokens_for(config)
     before = planner(tokens, MASK, TIMES, GRID)
