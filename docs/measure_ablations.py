@@ -1,7 +1,7 @@
 """The paper's choices, one at a time, at our scale: short runs that differ in one thing each.
 
     python docs/measure_ablations.py OUTPUT.json --data DIR --photos DIR --clips DIR
-                                     [--only NAME,...] [--steps N] [--limit SECONDS]
+                                     [--only NAME,...] [--steps N | --seconds S]
     python docs/measure_ablations.py --tables OUTPUT.json [OUTPUT.json ...]
 
 Every row starts alike: the autoencoder of ``--init`` frozen, its decoder deaf to signals it never
@@ -237,13 +237,8 @@ def run(row: Row, bench: Bench) -> dict[str, Any]:
     held = bench.looked(model)
     parts = bench.windows(row.recipe, model)
     steps = words.steps * row.length
-    stage = replace(
-        _sized(RECIPES[row.recipe][0], words, steps), kind=row.kind, rate=8e-4, name=row.name
-    )
-    torch.manual_seed(words.seed)
-    made = PlannedObjective if row.kind == "planner" else KINDS[row.kind]
-    objective = made(model, stage).train()
-    stepper = Stepper(objective, Movers(objective, stage), Crew(), words.seed, 30.0)
+    stepper = stepping(row, model, words, steps)
+    objective, stage = stepper.objective, stepper.stage
     figures: list[dict[str, Any]] = []
     ready = time.perf_counter()
     for step in range(steps):
@@ -275,6 +270,33 @@ def run(row: Row, bench: Bench) -> dict[str, Any]:
             "measured": round(time.perf_counter() - trained, 1),
         },
     }
+
+
+def stepping(row: Row, model: MarDini, words: argparse.Namespace, steps: int) -> Stepper:
+    """The training steps of a row, and what moves in them."""
+    stage = _sized(RECIPES[row.recipe][0], words, steps)
+    stage = replace(stage, kind=row.kind, rate=8e-4, name=row.name)
+    torch.manual_seed(words.seed)
+    made = PlannedObjective if row.kind == "planner" else KINDS[row.kind]
+    objective = made(model, stage).train()
+    return Stepper(objective, Movers(objective, stage), Crew(), words.seed, 30.0)
+
+
+def steps_in(seconds: float, bench: Bench) -> int:
+    """Steps that the defaults take in so many seconds, to the nearest 50: all rows then take them.
+
+    Told in the output: processes that share the rows out should have found the same number.
+    """
+    model, _ = start(ROWS[0], bench)
+    part, *_ = bench.windows(ROWS[0].recipe, model)
+    stepper, began = stepping(ROWS[0], model, bench.words, 100), 0.0
+    for step in range(40):
+        if step == 15:
+            stepper.check(step)  # waits for the device
+            began = time.perf_counter()
+        stepper(part[step % len(part)], step, step / 100, 0.0)
+    stepper.check(40)
+    return max(50, 50 * round(seconds * 25 / (time.perf_counter() - began) / 50))
 
 
 def start(row: Row, bench: Bench) -> tuple[MarDini, dict[str, Any]]:
@@ -458,6 +480,9 @@ def main() -> None:
     output = Path(words.output[0])
     output.parent.mkdir(parents=True, exist_ok=True)
     bench = Bench.of(words)
+    if words.seconds:
+        words.steps = steps_in(words.seconds, bench)
+        print(f"{words.steps} steps a row", flush=True)
     result: dict[str, Any] = {
         "settings": vars(words),
         "device": name_of(bench.device),
@@ -499,10 +524,11 @@ def _words() -> argparse.Namespace:
     root = Path(__file__).parents[1]
     parser.add_argument("--init", default=str(root / "weights" / "mardini-tiny"))
     parser.add_argument("--steps", type=int, default=500, help="of a run")
+    parser.add_argument("--seconds", type=float, default=0.0, help="for steps, by a short trial")
     parser.add_argument("--batches", type=int, default=200, help="drawn, gone through repeatedly")
     parser.add_argument("--batch", type=int, default=24, help="windows a step")
     parser.add_argument("--vae-steps", type=int, default=500, help="of the picture autoencoder")
-    parser.add_argument("--limit", type=float, default=0.0, help="seconds for all; 0: no limit")
+    parser.add_argument("--limit", type=float, default=530.0, help="seconds for all; 0: no limit")
     parser.add_argument("--workers", type=int, default=max(0, min(15, (os.cpu_count() or 1) - 1)))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
