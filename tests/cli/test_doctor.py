@@ -77,10 +77,13 @@ def test_a_library_that_does_not_load_is_a_failed_check_and_exit_code_1() -> Non
     assert all("install mardini again" in line for line in failed)
 
 
-def test_weights_that_are_not_there_are_a_failed_check(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_not_there_are_a_failed_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mardini_cli.weights import sources
 
-    monkeypatch.setattr(sources, "releases", dict)
+    # The place, not ``releases``: a module that is first imported meanwhile would keep that name.
+    monkeypatch.setattr(sources, "PACKAGE", tmp_path / "package")
 
     checks = {check.name: check for check in doctor.examine()}
 
