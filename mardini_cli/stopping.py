@@ -6,7 +6,7 @@ patient: it is told, ends at its next good moment and raises. All else is ended 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -33,6 +33,8 @@ class _State:
     asked: Reason | None = None
     patient: int = 0
     began: tuple[float, datetime] | None = None
+    undivided: int = 0
+    due: Callable[[], object] | None = None
     tidying: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -81,17 +83,54 @@ def patience() -> Iterator[None]:
         _state.patient -= 1
 
 
+def interrupt(by: Callable[[], object]) -> None:
+    """End work that is not patient: now, or when a step is over that cannot be divided.
+
+    Args:
+        by: raises.
+    """
+    if _state.undivided:
+        _state.due = by
+    else:
+        by()
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """A short step that would leave half of itself: a signal raises when it is over."""
+    _state.undivided += 1
+    try:
+        yield
+    finally:
+        _state.undivided -= 1
+    if _state.due is not None and not _state.undivided:
+        due, _state.due = _state.due, None
+        due()
+
+
 @contextmanager
 def tidied(by: Callable[[], None]) -> Iterator[None]:
-    """What is called if the process is cut off inside the block, instead of its end."""
+    """Take away at the end of the block what it makes, whatever ends it.
+
+    A signal may fall between any two instructions: after something is made and before the block is
+    entered that takes it away, or into the end of that block. So the taking away is written down
+    before, and crossed out when it is over; what an exception leaves on the list is for ``tidy``.
+
+    Args:
+        by: takes it away, also if it is not made yet or gone already.
+    """
     _state.tidying.append(by)
     try:
         yield
     finally:
-        _state.tidying.remove(by)
+        by()
+        with suppress(ValueError):  # a block that was never left may die after ``tidy``
+            _state.tidying.remove(by)
 
 
 def tidy() -> None:
-    """The process is being cut off: take away what would be left."""
-    for by in reversed(_state.tidying):
-        by()
+    """The process ends, or is cut off: take away what would be left."""
+    for by in reversed(list(_state.tidying)):
+        with suppress(OSError):  # what the disk does not let go stays; the others go
+            by()
+    _state.tidying.clear()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,8 +94,10 @@ def arrived(clip: Path, output: Path | None, arrival: Arrival) -> Iterator[Path]
             needed="--output",
             do="add -o NAME.mp4, or -o - for a stream of y4m",
         )
-    with tempfile.TemporaryDirectory(prefix="mardini-") as folder:
-        path = Path(folder, "standard-input")
+    from mardini_cli.media.output import scratch
+
+    with scratch() as folder:
+        path = folder / "standard-input"
         if arrival.form is None:
             with path.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)

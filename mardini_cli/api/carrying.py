@@ -17,7 +17,6 @@ from mardini_cli.api.making import MakeRequest, bytes_of, span_of, tile_of
 from mardini_cli.api.resuming import settled
 from mardini_cli.errors import ConfigError, MardiniError, StoppedError
 from mardini_cli.events import Drawn, Event, Finished, Recorded, Verified, Warned
-from mardini_cli.stopping import tidied
 
 if TYPE_CHECKING:
     from mardini_cli.media.workplace import Workplace
@@ -100,7 +99,7 @@ def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
 
     if job.request.output_dir is not None:
         make_room(job.output)
-    with Workplace(job.output, job.request.work_dir) as place, tidied(place.tidy):
+    with Workplace.taken(job.output, job.request.work_dir) as place:
         try:
             verified = yield from _make(job, models, place)
         except (MardiniError, SystemExit) as error:  # the exit is what a signal raises

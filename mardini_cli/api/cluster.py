@@ -39,9 +39,9 @@ def carry_out(
     """
     ray = _ray()
     ours = not ray.is_initialized()
-    if ours:
-        _join(ray)
     try:
+        if ours:
+            _join(ray)
         yield from _work(ray, items, settings)
     finally:
         if ours:

@@ -6,7 +6,6 @@ Light to import.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,13 +33,15 @@ def errand(item: Item) -> Iterator[Event]:
     if not item.inputs and item.send_to is None:
         yield from run(item.request)
         return
-    with tempfile.TemporaryDirectory(prefix="mardini-") as folder:
-        request = _fetched(item, Path(folder, "in")) if item.inputs else item.request
+    from mardini_cli.media.output import scratch
+
+    with scratch() as folder:
+        request = _fetched(item, folder / "in") if item.inputs else item.request
         if item.send_to is None:
             yield from run(request)
             return
         results: list[Finished | Drawn | Recorded] = []
-        for event in run(replace(request, output_dir=Path(folder, "out"))):
+        for event in run(replace(request, output_dir=folder / "out")):
             if isinstance(event, Finished | Drawn | Recorded):
                 results.append(event)  # a sheet is drawn from the film, which must be here then
             else:

@@ -14,6 +14,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -101,12 +102,13 @@ class _Worker:
         if self._process is None:
             context = get_context("spawn")  # a fork would carry torch's threads over, broken
             self.ears, theirs = context.Pipe()
-            self._process = context.Process(
+            process = context.Process(
                 target=_work,
                 args=(theirs, self._place, self._count, stopping.began()),
                 name="mardini-worker",
             )
-            self._process.start()
+            process.start()
+            self._process = process  # now: one that is not started cannot be ended
             theirs.close()
         self._item = item
         self.ears.send(item)
@@ -167,6 +169,13 @@ def _work(
     signal.signal(signal.SIGTERM, _end)
     stopping.begin(began)
     keep_models()
+    try:
+        _serve(line, place, count)
+    finally:
+        stopping.tidy()  # as in a command of its own
+
+
+def _serve(line: Connection[Any, Any], place: int, count: int) -> None:
     while True:
         try:
             item: Item = line.recv()
@@ -191,7 +200,7 @@ def _end(_number: int, _frame: object) -> None:
     if stopping.ask(Reason.TERMINATE) and stopping.is_patient():
         return  # the item ends at its next good moment, and is told as stopped
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the tidying up is not cut short
-    sys.exit(ExitCode.TERMINATED)
+    stopping.interrupt(partial(sys.exit, ExitCode.TERMINATED))
 
 
 def _placed(item: Item, place: int, count: int) -> Item:

@@ -97,6 +97,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:  # where signals cannot be caught
         sys.exit(ExitCode.INTERRUPTED)
+    finally:
+        stopping.tidy()  # a signal may have come between making something and its clean-up
 
 
 def _missing_words(error: StoppedError) -> list[str]:

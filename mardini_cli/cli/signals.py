@@ -8,7 +8,7 @@ ends even what is patient; what has not tidied up a moment later is cut off, chi
 import os
 import signal
 import sys
-from contextlib import suppress
+from functools import partial
 from threading import Timer
 from types import FrameType
 
@@ -51,7 +51,7 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
         timer.start()
     if not _Seen.raised:  # one is enough: the next would cut the tidying up short
         _Seen.raised = True
-        sys.exit(code)
+        stopping.interrupt(partial(sys.exit, code))
 
 
 def _leave(code: ExitCode) -> None:
@@ -60,8 +60,7 @@ def _leave(code: ExitCode) -> None:
 
     for child in psutil.Process().children(recursive=True):
         child.kill()
-    with suppress(OSError):
-        stopping.tidy()
+    stopping.tidy()
     if sys.stderr.isatty():
         os.write(2, _SHOW_CURSOR)
     os._exit(code)

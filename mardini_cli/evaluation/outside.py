@@ -11,8 +11,6 @@ the made ones; their names sort in time.
 
 import shlex
 import subprocess
-import tempfile
-from pathlib import Path
 from string import Formatter
 from typing import Final
 
@@ -23,6 +21,7 @@ from torch import Tensor
 from mardini_cli.errors import BaselineError, ConfigError
 from mardini_cli.evaluation.excerpts import PICTURE_SUFFIXES
 from mardini_cli.evaluation.protocols import Protocol
+from mardini_cli.media.output import scratch
 from mardini_cli.media.pictures import read_picture, write_png
 
 PLACES: Final = frozenset({"input", "output", "count", "factor"})
@@ -64,8 +63,8 @@ def run(name: str, template: str, given: Tensor, protocol: Protocol) -> Tensor:
 
 def _call(name: str, template: str, given: Tensor, step: int) -> Tensor:
     count = (len(given) - 1) * step + 1
-    with tempfile.TemporaryDirectory(prefix="mardini-baseline-") as folder:
-        source, target = Path(folder, "input"), Path(folder, "output")
+    with scratch() as folder:
+        source, target = folder / "input", folder / "output"
         source.mkdir()
         target.mkdir()
         for number, frame in enumerate(given):

@@ -7,11 +7,15 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from mardini_cli.errors import OutputExistsError, OutputIsInputError, UnwritableError
 from mardini_cli.media.containers import STREAM, is_numbered, kind_of, numbers_of
 from mardini_cli.media.door import Doing, translated
+from mardini_cli.stopping import tidied
 
 
 def check_output(output: Path, source: Path, overwrite: bool) -> None:
@@ -97,13 +101,30 @@ def write_whole(output: Path, text: str) -> None:
     Raises:
         UnwritableError: the disk refuses.
     """
+    with whole(output) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole(output: Path) -> Iterator[Path]:
+    """Give a hidden file to write to, which takes its name at the end of the block, or vanishes.
+
+    Raises:
+        UnwritableError: the folder or the disk refuses.
+    """
     part = PartFile(output)
-    with translated(output, Doing.WRITING):
-        try:
-            part.path.write_text(text, encoding="utf-8")
-            part.publish()
-        finally:
-            part.discard()
+    with tidied(part.discard), translated(output, Doing.WRITING):
+        yield part.path
+        part.publish()
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Give an empty folder for the time of the block, where the system keeps such."""
+    folder = Path(tempfile.gettempdir(), f"mardini-{secrets.token_hex(8)}")
+    with tidied(partial(shutil.rmtree, folder, ignore_errors=True)):
+        folder.mkdir(mode=0o700)
+        yield folder
 
 
 def _check_folder(output: Path, source: Path, overwrite: bool) -> None:
@@ -139,6 +160,9 @@ class PartFile:
         self.output = output.absolute()
         self.path = (folder or self.output.parent) / f".mardini-{secrets.token_hex(6)}.part"
 
+    def begin(self) -> None:
+        """Make what the result is written into, where a file alone will not do."""
+
     def publish(self) -> None:
         """Put the bytes on the disk, then give them their name in one step."""
         sync(self.path)
@@ -157,8 +181,11 @@ class PartFolder(PartFile):
         self.output = output.absolute()
         beside = folder or self.output.parent.parent
         self._folder = beside / f".mardini-{secrets.token_hex(6)}.part"
-        self._folder.mkdir()
         self.path = self._folder / output.name
+
+    def begin(self) -> None:
+        """Make the hidden folder."""
+        self._folder.mkdir(exist_ok=True)
 
     def publish(self) -> None:
         """Give the pictures their folder; a new one in one step."""

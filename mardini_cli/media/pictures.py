@@ -15,9 +15,8 @@ from PIL import ImageOps
 from mardini_cli.errors import MissingFileError, ShapeError
 from mardini_cli.media import planes
 from mardini_cli.media.colour import Colour, Floats
-from mardini_cli.media.door import Doing, translated
 from mardini_cli.media.limits import USUAL
-from mardini_cli.media.output import PartFile
+from mardini_cli.media.output import whole
 from mardini_cli.media.pillow import opened
 from mardini_cli.media.planes import LAYOUTS
 from mardini_cli.media.probe import probe
@@ -71,13 +70,8 @@ def write_png(output: Path, picture: Floats, depth: int = 8) -> None:
         )
     layout = LAYOUTS["rgb24" if depth == 8 else "rgb48le"]
     frame = planes.frame_from_rgb(np.ascontiguousarray(picture, np.float32), layout, Colour())
-    part = PartFile(output)
-    with translated(output, Doing.WRITING):
-        try:
-            part.path.write_bytes(_png(frame, "rgb24" if depth == 8 else "rgb48be"))
-            part.publish()
-        finally:
-            part.discard()
+    with whole(output) as path:
+        path.write_bytes(_png(frame, "rgb24" if depth == 8 else "rgb48be"))
 
 
 def _png(frame: VideoFrame, pixel_format: str) -> bytes:

@@ -15,8 +15,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from mardini_cli.errors import ShapeError
-from mardini_cli.media.door import Doing, translated
-from mardini_cli.media.output import PartFile
+from mardini_cli.media.output import whole
 
 RATE: Final = 4
 """Pictures a second."""
@@ -41,13 +40,8 @@ def write_player(output: Path, pictures: Iterable[NDArray[np.uint8]], rate: int 
         raise ShapeError(
             f"pictures of shapes {sorted(sizes)}", needed="one size, even sides", do="pad them"
         )
-    part = PartFile(output)
-    try:
-        with translated(output, Doing.WRITING):
-            _encode(part.path, frames, rate)
-            part.publish()
-    finally:
-        part.discard()
+    with whole(output) as path:
+        _encode(path, frames, rate)
 
 
 def _encode(path: Path, frames: Sequence[NDArray[np.uint8]], rate: int) -> None:

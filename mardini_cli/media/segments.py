@@ -23,7 +23,6 @@ damaged one does not count. ``manifest.json`` tells what the frames were made fr
 """
 
 import json
-import shutil
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -46,6 +45,9 @@ from mardini_cli.media.planes import Layout, codes_of, frame_of
 Planes = VideoFrame
 """A picture in a pixel format of FFmpeg."""
 MANIFEST, ABOUT = "manifest.json", "about.json"
+_UNFINISHED = "manifest.part"
+_OWN = (".made", ".kept", ".part")
+"""Endings of our files, beside the manifest."""
 FORMAT = 1
 _OPTIONS = {"level": "3", "coder": "0", "context": "0", "slices": "4"}
 """The quickest of FFV1; its slower ways save 3 % (measured)."""
@@ -239,7 +241,7 @@ class Segments:
             if path.suffix == ".kept" and path.with_suffix(".made") in own:
                 with np.load(path) as file:
                     self._kept[int(path.stem)] = {int(n.partition(".")[0]) for n in file.files}
-            elif path.suffix in (".made", ".kept", ".part") and path not in own:
+            elif path.suffix in _OWN and path not in own:
                 path.unlink()
 
 
@@ -254,9 +256,9 @@ def begin(folder: Path, facts: Mapping[str, str]) -> None:
         UnwritableError: the disk refuses.
     """
     with _refusals(folder):
-        remove(folder)
+        _empty(folder)
         folder.mkdir(exist_ok=True)
-        part = folder / "manifest.part"
+        part = folder / _UNFINISHED
         part.write_text(json.dumps({"format": FORMAT, "facts": dict(facts)}, indent=1), "utf-8")
         sync(part)
         part.replace(folder / MANIFEST)
@@ -265,9 +267,21 @@ def begin(folder: Path, facts: Mapping[str, str]) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder of segments, and nothing else: one without our manifest is left alone."""
-    if (folder / MANIFEST).is_file():
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder of segments, and nothing else: what is not ours in it stays, and keeps it."""
+    with suppress(OSError):  # what the disk does not let go is no hindrance to a later run
+        _empty(folder)
+        folder.rmdir()
+
+
+def _empty(folder: Path) -> None:
+    """Remove what is ours in a folder, the manifest last.
+
+    Killed in the middle, no segment may outlive what tells what it was made from: a later manifest
+    would claim it.
+    """
+    ours = [path for path in folder.glob("*") if path.suffix in _OWN or path.name == MANIFEST]
+    for path in sorted(ours, key=lambda path: path.name == MANIFEST):
+        path.unlink(missing_ok=True)
 
 
 def are_in(folder: Path) -> bool:

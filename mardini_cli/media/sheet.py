@@ -13,8 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from mardini_cli.errors import ShapeError
-from mardini_cli.media.door import Doing, translated
-from mardini_cli.media.output import PartFile
+from mardini_cli.media.output import whole
 
 Picture = npt.NDArray[Any]
 
@@ -65,13 +64,8 @@ def contact_sheet(
         for column, picture in enumerate(row):
             place = (GAP + column * (width + GAP), top + (line if row_labels else 0))
             sheet.paste(Image.fromarray(_bytes(picture)), place)
-    part = PartFile(output)
-    with translated(output, Doing.WRITING):
-        try:
-            sheet.save(part.path, **(JPEG if output.suffix == ".jpg" else PNG))
-            part.publish()
-        finally:
-            part.discard()
+    with whole(output) as path:
+        sheet.save(path, **(JPEG if output.suffix == ".jpg" else PNG))
 
 
 def shrunk(picture: Picture, side: int) -> npt.NDArray[np.uint8]:

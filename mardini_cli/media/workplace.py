@@ -9,9 +9,9 @@ ends. Whoever holds it may remove what a killed run left.
 import hashlib
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from filelock import FileLock, Timeout
@@ -21,6 +21,7 @@ from mardini_cli.media import segments
 from mardini_cli.media.containers import STREAM, is_numbered
 from mardini_cli.media.door import Doing, translated
 from mardini_cli.media.output import PartFile, part_for
+from mardini_cli.stopping import tidied, undivided
 
 LONGEST_NAME = 255
 """Bytes that file systems give a name."""
@@ -50,15 +51,11 @@ def _named(name: str, mark: str) -> str:
 
 
 class Workplace:
-    """Holds a result's place for one run. Use as a context manager.
+    """A result's place: what lies there, and what of it is of use to a later run.
 
     Args:
         output: the result.
         work_dir: where segments go instead.
-
-    Raises:
-        OutputBusyError: another run holds it.
-        UnwritableError: the folder cannot be made.
     """
 
     def __init__(self, output: Path, work_dir: Path | None = None) -> None:
@@ -66,6 +63,7 @@ class Workplace:
         self._folder = None if output == STREAM else hidden_folder(output)
         self._work_dir = work_dir
         self._lock: FileLock | None = None
+        self._is_begun = False
         self.is_done = False
         """Whether the result stands: segments have had their use."""
 
@@ -95,34 +93,58 @@ class Workplace:
             with translated(self._output, Doing.WRITING):
                 (self._folder / _PUBLISHED).touch()
 
-    def __enter__(self) -> Self:
+    @classmethod
+    @contextmanager
+    def taken(cls, output: Path, work_dir: Path | None = None) -> Iterator[Self]:
+        """Hold a result's place for one run; in the end nothing is left but segments of use.
+
+        Raises:
+            OutputBusyError: another run holds it.
+            UnwritableError: the folder cannot be made.
+        """
+        place = cls(output, work_dir)
+        with tidied(place._leave):
+            place._take()
+            yield place
+
+    def _take(self) -> None:
         if self._folder is not None:
+            self._is_begun = True  # said first: a signal may fall between the folder and its lock
             with translated(self._output, Doing.WRITING):
-                self._lock = self._held(self._folder)
+                self._hold(self._folder)
                 _clear(self._folder)
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._folder is None or self._lock is None:
+    def _leave(self) -> None:
+        if self._folder is None or not self._is_begun:
             return
-        self.tidy()
-        self._lock.release()
+        try:
+            lock = self._lock or self._hold(self._folder)
+        except OutputBusyError:
+            pass  # it is another run's to tidy
+        except OSError:
+            with suppress(OSError):  # made, and then there was no room for the lock
+                self._folder.rmdir()
+        else:
+            self._tidy(self._folder)
+            self._lock = None
+            lock.release()
+        self._is_begun = False
 
-    def tidy(self) -> None:
+    def _tidy(self, folder: Path) -> None:
         """Leave nothing but segments that are of use; the lock is still held."""
-        if self._folder is None or self.segments is None:
-            return
+        assert self.segments is not None
         if not self.holds_frames:
             segments.remove(self.segments)
-        _clear(self._folder)
-        if not (self._folder / "segments").exists():
+        _clear(folder)
+        if not (folder / "segments").exists():
             # With the lock still held: who waits for this very file sees that it has no name.
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _hold(self, folder: Path) -> FileLock:
+        # Cut off within the library, it may have the lock and not know: nobody could let it go.
+        with undivided():
+            self._lock = self._held(folder)
+        return self._lock
 
     def _held(self, folder: Path) -> FileLock:
         for _ in range(_TRIES):
@@ -151,7 +173,7 @@ def tidy(output: Path, work_dir: Path | None = None) -> None:
     folder = hidden_folder(output)
     if not (folder / _PUBLISHED).exists() or any(folder.glob(_PARTS)):
         return
-    with suppress(OutputBusyError), Workplace(output, work_dir) as place:
+    with suppress(OutputBusyError), Workplace.taken(output, work_dir) as place:
         place.is_done = True
 
 

@@ -96,11 +96,12 @@ class Writer:
     def __enter__(self) -> Self:
         try:
             with translated(self._part.output, Doing.WRITING):
+                self._part.begin()
                 self._opened = open_result(self._part.path, self._choice, self._clock)
+            self._companions = self._opened.companions
         except BaseException:
             self._abandon()
             raise
-        self._companions = self._opened.companions
         return self
 
     def __exit__(

@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mardini_cli.media.limits import OWN
+from mardini_cli.media.output import part_for
 from mardini_cli.media.probe import ClipInfo, probe
 from mardini_cli.media.reader import read, rgb
 from mardini_cli.media.sheet import contact_sheet, framed, shrunk
 from mardini_cli.media.timing import common_time_base
 from mardini_cli.media.writer import Writer
 from mardini_cli.pipeline.desk import Picture
+from mardini_cli.stopping import tidied
 from mardini_cli.tasks.plan import Plan
 
 Plain = Literal["repeat", "blend"]
@@ -83,8 +85,10 @@ def compare(output: Path, clip: Path, plan: Plan, plain: Plain) -> None:
     )
     base = common_time_base([*info.times, info.end])
     made = [slot.is_made for slot in plan.shown]
+    part = part_for(output)
     with (
-        Writer(output, wide, base, info.end) as writer,
+        tidied(part.discard),
+        Writer(part, wide, base, info.end) as writer,
         closing(_all(info)) as all_,
     ):
         for (time, picture), left in zip(all_, _plain(info, made, plain), strict=True):

@@ -25,6 +25,7 @@ from mardini_cli.training.report import SETTINGS
 from mardini_cli.training.stages import TASKS, StageConfig, TrainConfig
 from mardini_cli.weights.cards import Filling, filled_card
 from mardini_cli.weights.layout import CONFIG, MODEL_CARD, Storage, tensor_files
+from mardini_cli.weights.writing import exchange
 
 _CPU = torch.device("cpu")
 
@@ -76,9 +77,7 @@ def export(request: ExportRequest) -> Exported:
             weights.save(model, fresh, request.storage, facts=_facts(config, place, rows))
             card = filled_card(fresh, _filling(config, place, rows, request.licence))
             (fresh / MODEL_CARD).write_text(card, encoding="utf-8")
-            if folder.exists():
-                folder.rename(Path(beside) / "old")
-            fresh.rename(folder)
+            exchange(fresh, folder, Path(beside) / "old")
     except OSError as error:
         raise UnwritableError(
             f"{folder} cannot be written ({error.strerror})",

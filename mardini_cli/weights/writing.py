@@ -121,9 +121,16 @@ def _swap(fresh: Path, folder: Path, old: Path) -> None:
         if not is_ours(other.name):
             copy = shutil.copytree if other.is_dir() else shutil.copy2
             copy(other, fresh / other.name)
-    folder.rename(old)
+    exchange(fresh, folder, old)
+
+
+def exchange(fresh: Path, folder: Path, old: Path) -> None:
+    """Put ``fresh`` in a folder's place, and that aside; one of them stands there always."""
     try:
+        if folder.exists():
+            folder.rename(old)
         fresh.rename(folder)
     except BaseException:  # also Ctrl-C: what stood there must not be lost
-        old.rename(folder)
+        if old.exists() and not folder.exists():
+            old.rename(folder)
         raise

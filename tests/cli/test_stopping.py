@@ -106,6 +106,36 @@ def test_a_second_signal_ends_at_once_and_leaves_nothing(
     assert sorted(p.name for p in shelf.iterdir()) == ["nano", "walk.mkv"]
 
 
+def test_a_signal_between_the_hidden_folder_and_its_clean_up_leaves_nothing(shelf: Path) -> None:
+    """``tests/media/test_workplace.py`` has all other moments; this is the whole program."""
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from mardini_cli.cli import app\n"
+        "mkdir = Path.mkdir\n"
+        "def made(self, *args, **options):\n"
+        "    mkdir(self, *args, **options)\n"
+        "    if self.suffix == '.mardini':\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "Path.mkdir = made\n"
+        "sys.argv = ['mardini', *sys.argv[1:]]\n"
+        "app.main()\n"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "interpolate", "walk.mkv", "--model", "nano"],
+        cwd=shelf,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert "Traceback" not in ended.stderr
+    assert sorted(p.name for p in shelf.iterdir()) == ["nano", "walk.mkv"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "ends"),

@@ -242,6 +242,7 @@ def test_numbered_pictures_never_go_through_links_either(tmp_path: Path) -> None
     folder.mkdir()
     (folder / "0001.png").symlink_to(victim)
     part = part_for(folder / "%04d.png")
+    part.begin()
     (part.path.parent / "0001.png").write_bytes(b"picture")
 
     part.publish()

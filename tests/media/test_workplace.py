@@ -1,18 +1,24 @@
 """The hidden folder beside a result: its name, its lock, what stays in it."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from mardini_cli import stopping
 from mardini_cli.errors import OutputBusyError
 from mardini_cli.media import output as places
-from mardini_cli.media import segments
+from mardini_cli.media import segments, workplace
 from mardini_cli.media.planes import LAYOUTS
 from mardini_cli.media.segments import Segments
 from mardini_cli.media.workplace import Workplace, hidden_folder, tidy
+from tests.cutting import cut_everywhere
 
 
 def names(folder: Path) -> list[str]:
@@ -46,7 +52,7 @@ def test_the_longest_name_that_a_file_may_have_can_be_worked_on(tmp_path: Path) 
     output.touch()
     output.unlink()
 
-    with Workplace(output) as place:
+    with Workplace.taken(output) as place:
         place.part.path.touch()
 
     assert names(tmp_path) == []
@@ -54,7 +60,7 @@ def test_the_longest_name_that_a_file_may_have_can_be_worked_on(tmp_path: Path) 
 
 def test_work_that_ends_early_leaves_what_is_of_use_and_nothing_else(tmp_path: Path) -> None:
     def stopped(*, keeping: bool) -> None:
-        with Workplace(tmp_path / "a.mp4") as place:
+        with Workplace.taken(tmp_path / "a.mp4") as place:
             place.part.path.touch()
             if keeping:
                 keep_one(place)
@@ -68,7 +74,7 @@ def test_work_that_ends_early_leaves_what_is_of_use_and_nothing_else(tmp_path: P
         stopped(keeping=True)
     assert names(tmp_path / ".a.mp4.mardini") == ["lock", "segments"]
 
-    with Workplace(tmp_path / "a.mp4") as place:
+    with Workplace.taken(tmp_path / "a.mp4") as place:
         place.is_done = True
     assert names(tmp_path) == []
 
@@ -78,14 +84,14 @@ def test_a_second_run_is_refused_also_from_another_process(tmp_path: Path) -> No
         "import sys; from pathlib import Path\n"
         "from mardini_cli.errors import OutputBusyError\n"
         "from mardini_cli.media.workplace import Workplace\n"
-        "try:\n    Workplace(Path(sys.argv[1])).__enter__()\n"
+        "try:\n    Workplace.taken(Path(sys.argv[1])).__enter__()\n"
         "except OutputBusyError as error:\n    print(error.code)\n"
     )
     output = tmp_path / "a.mp4"
 
-    with Workplace(output):
-        with pytest.raises(OutputBusyError):
-            Workplace(output).__enter__()
+    with Workplace.taken(output):
+        with pytest.raises(OutputBusyError), Workplace.taken(output):
+            pass
         other = subprocess.run(
             [sys.executable, "-c", code, str(output)],
             capture_output=True,
@@ -95,14 +101,14 @@ def test_a_second_run_is_refused_also_from_another_process(tmp_path: Path) -> No
         )
         assert other.stdout == "output-busy\n"
 
-    with Workplace(output):  # free again
+    with Workplace.taken(output):  # free again
         pass
 
 
 def test_what_a_killed_run_left_after_it_was_done_is_taken_away(tmp_path: Path) -> None:
     output = tmp_path / "a.mp4"
-    killed = Workplace(output)
-    killed.__enter__()
+    holding = Workplace.taken(output)  # never left
+    killed = holding.__enter__()
     keep_one(killed)
     killed.part.path.touch()
     killed.will_publish()
@@ -153,3 +159,98 @@ def test_a_segment_is_on_the_disk_before_it_has_its_name(
         "segment.part becomes 000001.made",
         "sync work",
     ]
+
+
+def cut_off(action: Callable[[], object]) -> None:
+    """As the program does: what a signal left on the list is taken away in the end."""
+    try:
+        action()
+    finally:
+        stopping.tidy()
+
+
+def test_a_signal_at_any_instruction_leaves_neither_folder_nor_lock(tmp_path: Path) -> None:
+    """Also between the folder and its lock, and in the middle of the tidying up."""
+    output = tmp_path / "a.mp4"
+
+    def work() -> None:
+        with Workplace.taken(output) as place:
+            place.part.path.touch()
+
+    made = 0
+    for at in cut_everywhere(partial(cut_off, work), workplace, places, stopping, contextlib):
+        assert names(tmp_path) == [], f"instruction {at}"
+        made = at
+
+    assert made > 200
+    with Workplace.taken(output):  # nothing holds it any more
+        pass
+
+
+def test_a_signal_anywhere_leaves_kept_frames_whole(tmp_path: Path) -> None:
+    """Frames of use stay with what tells of them, or all of it goes: never frames alone."""
+    output = tmp_path / "a.mp4"
+
+    def work() -> None:
+        with Workplace.taken(output) as place:
+            keep_one(place)
+
+    for at in cut_everywhere(partial(cut_off, work), workplace, segments, stopping, step=11):
+        left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+        assert left in (set(), {"lock", "manifest.json", "000001.made"}), f"instruction {at}"
+        with Workplace.taken(output) as place:
+            place.is_done = True
+        assert names(tmp_path) == []
+
+
+def test_a_signal_at_any_instruction_writes_a_small_file_whole_or_not(tmp_path: Path) -> None:
+    write = partial(places.write_whole, tmp_path / "a.json", "{}")
+
+    seen = set()
+    for _ in cut_everywhere(partial(cut_off, write), places, stopping, contextlib):
+        left = names(tmp_path)
+        seen.add(tuple(left))
+        for name in left:
+            assert (tmp_path / name).read_text() == "{}"
+            (tmp_path / name).unlink()
+
+    assert seen == {(), ("a.json",)}
+
+
+def test_a_signal_at_any_instruction_leaves_no_scratch_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def work() -> None:
+        with places.scratch() as folder:
+            (folder / "fetched").touch()
+
+    for at in cut_everywhere(partial(cut_off, work), places, stopping, contextlib):
+        assert names(tmp_path) == [], f"instruction {at}"
+
+
+def test_segments_that_outlived_their_manifest_are_never_taken_for_other_work(
+    tmp_path: Path,
+) -> None:
+    """A run that was killed while it removed them may leave some."""
+    folder = tmp_path / "work"
+    segments.begin(folder, {"seed": "1"})
+    kept = Segments(folder, LAYOUTS["gray"], (8, 8))
+    kept.commit(1, 1, {}, ())
+    kept.close()
+    (folder / "manifest.json").unlink()
+
+    segments.begin(folder, {"seed": "2"})
+
+    assert names(folder) == ["manifest.json"]
+
+
+def test_what_others_put_beside_segments_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    segments.begin(folder, {})
+    (folder / "notes.txt").touch()
+
+    segments.remove(folder)
+
+    assert names(folder) == ["notes.txt"]

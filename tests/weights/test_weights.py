@@ -1,6 +1,7 @@
 """A weights folder: what goes in comes out, and what is wrong is named."""
 
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from mardini_cli import config, weights
 from mardini_cli.errors import WeightsError
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.weights import reading, sources, writing
+from tests.cutting import cut_everywhere
 
 CPU = torch.device("cpu")
 
@@ -218,6 +220,21 @@ def test_a_save_that_fails_leaves_the_old_weights(
 
     assert weights.digest(folder) == before
     assert [path.name for path in folder.parent.iterdir()] == ["nano"]
+
+
+def test_a_signal_at_any_instruction_leaves_the_old_folder_or_the_new_one(tmp_path: Path) -> None:
+    def replaced() -> None:
+        for name in ("here", "fresh"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / "which").write_text(name)
+        writing.exchange(tmp_path / "fresh", tmp_path / "here", tmp_path / "old")
+
+    seen = set()
+    for _ in cut_everywhere(replaced, writing):
+        seen.add((tmp_path / "here" / "which").read_text())
+        shutil.rmtree(tmp_path / "old", ignore_errors=True)
+
+    assert seen == {"here", "fresh"}
 
 
 def test_a_folder_of_other_things_is_not_replaced(model: MarDini, tmp_path: Path) -> None:
