@@ -18,6 +18,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
+from mardini_cli.media.scheduling import kept_scheduling
+
 Pixels = NDArray[np.uint8]
 
 FRAMES, SIZE = 5, (64, 48)
@@ -87,7 +89,7 @@ def _pixels(number: int) -> Pixels:
 
 def _film(path: Path, codec: str, pixel_format: str, sound: str | None) -> Path:
     muxer = {".y4m": "yuv4mpegpipe", ".apng": "apng"}.get(path.suffix)
-    with av.open(str(path), "w", format=muxer) as container:
+    with kept_scheduling(), av.open(str(path), "w", format=muxer) as container:
         options = _QUIET.get(codec, {})
         stream = cast("VideoStream", container.add_stream(codec, rate=25, options=options))
         stream.width, stream.height = SIZE

@@ -20,6 +20,7 @@ from mardini_cli.media.copying import Companions, lasting
 from mardini_cli.media.decoding import video_stream
 from mardini_cli.media.encoders import ENCODERS
 from mardini_cli.media.probe import ClipInfo
+from mardini_cli.media.scheduling import kept_scheduling
 from mardini_cli.media.timing import mean_rate, shared_clock, ticks
 
 PLAUSIBLE_RATE = 1000
@@ -90,16 +91,22 @@ def open_result(path: Path, choice: Choice, clock: Clock) -> Opened:
     try:
         if not choice.info.is_film:
             stream = _add_pictures(container, choice, clock, None)
-            container.start_encoding()
+            _start(container)
             return Opened(container, stream, None)
         companions = Companions(choice.info, container, choice.kind)
         stream = _add_all(container, companions, choice, clock)
-        container.start_encoding()
+        _start(container)
         companions.start()
     except BaseException:
         _shut(container, companions)
         raise
     return Opened(container, stream, companions)
+
+
+def _start(container: OutputContainer) -> None:
+    """Open the encoders, and write the headers."""
+    with kept_scheduling():
+        container.start_encoding()
 
 
 def _shut(container: OutputContainer, companions: Companions | None) -> None:
