@@ -151,7 +151,7 @@ class Autoencoder(nn.Module, ABC):
             given: what ``look`` found.
             signal: the planner's signal ``b f n d``, where the decoder reads it; may be None.
             tile: side of the tiles that the networks work on, working pixels; None: the whole.
-                Picture latents are decoded frame by frame, whole.
+                Picture latents are decoded frame by frame, large ones in strips.
 
         Returns:
             ``b m 3 h w``, RGB, not clamped.

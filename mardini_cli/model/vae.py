@@ -1,9 +1,7 @@
 """Picture latents: every frame by itself to one eighth of its size, and back.
 
-Room: model. Knows no sampler and no files. ``AutoencoderKL`` has the layout and the key names of
-diffusers' class of that name, with quantising convolutions or (as for SD3 and FLUX) without, so its
-weights and ours fit each other; the code is our own.
-Source: VAE with f8 and 16 channels, MarDini 3 and Emu; layers, Rombach et al. 2022.
+Room: model. Knows no sampler and no files. The network is ``kl.AutoencoderKL``.
+Source: VAE with f8 and 16 channels, MarDini 3 and Emu.
 
 Dimension key
     b  windows in the batch     f  slots of a window        g  given, m  made slots
@@ -12,211 +10,28 @@ Dimension key
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from mardini_cli.config import ModelConfig, VaeConfig
+from mardini_cli.config import ModelConfig
 from mardini_cli.errors import ConfigError
 from mardini_cli.model.attention import Made
 from mardini_cli.model.autoencoder import Autoencoder, Given
 from mardini_cli.model.denoiser import patchify
-from mardini_cli.model.kernels import Backend, attention
+from mardini_cli.model.kl import AutoencoderKL
 from mardini_cli.model.positions import Grid
 
 FACTOR = 8
 """Pixels in one latent row or column."""
 PIXELS_AT_ONCE = 2**20
-"""Without gradients, frames pass a few at a time: memory depends on this, not on the window.
-``Vae.pixels_at_once`` begins with it."""
+"""Without gradients, frames pass a few at a time, larger ones strip by strip: memory depends on
+this, not on the window. ``Vae.pixels_at_once`` begins with it."""
 
 
-class ResnetBlock(nn.Module):
-    """Two normed convolutions beside a shortcut."""
-
-    def __init__(self, inside: int, outside: int, groups: int) -> None:
-        super().__init__()
-        self.norm1 = nn.GroupNorm(groups, inside, eps=1e-6)
-        self.conv1 = nn.Conv2d(inside, outside, 3, padding=1)
-        self.norm2 = nn.GroupNorm(groups, outside, eps=1e-6)
-        self.conv2 = nn.Conv2d(outside, outside, 3, padding=1)
-        self.conv_shortcut = nn.Conv2d(inside, outside, 1) if inside != outside else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``p c h w`` to ``p c' h w``."""
-        y = self.conv1(F.silu(self.norm1(x)))
-        y = self.conv2(F.silu(self.norm2(y)))
-        summed: Tensor = y + (x if self.conv_shortcut is None else self.conv_shortcut(x))
-        return summed
-
-
-class PictureAttention(nn.Module):
-    """One head over all places of a latent."""
-
-    def __init__(self, width: int, groups: int) -> None:
-        super().__init__()
-        self.group_norm = nn.GroupNorm(groups, width, eps=1e-6)
-        self.to_q = nn.Linear(width, width)
-        self.to_k = nn.Linear(width, width)
-        self.to_v = nn.Linear(width, width)
-        self.to_out = nn.ModuleList([nn.Linear(width, width)])  # a list, as diffusers has it
-        self.backend: Backend = "sdpa"  # no other kernel takes heads as wide as this
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``p c h w`` to the same."""
-        tokens = self.group_norm(x).flatten(2).transpose(1, 2)  # p (h w) c
-        q, k, v = (project(tokens)[:, :, None] for project in (self.to_q, self.to_k, self.to_v))
-        out = self.to_out[0](attention(q, k, v, backend=self.backend)[:, :, 0])
-        summed: Tensor = x + out.transpose(1, 2).reshape(x.shape)
-        return summed
-
-
-class Downsampler(nn.Module):
-    """Halves rows and columns."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``p c h w`` to ``p c h/2 w/2``."""
-        halved: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)))
-        return halved
-
-
-class Upsampler(nn.Module):
-    """Doubles rows and columns."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``p c h w`` to ``p c 2h 2w``."""
-        doubled: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-        return doubled
-
-
-class DownBlock(nn.Module):
-    """Residual blocks of one level of the encoder, and the way to the next."""
-
-    def __init__(self, inside: int, outside: int, config: VaeConfig, *, last: bool) -> None:
-        super().__init__()
-        self.resnets = _resnets(inside, outside, config.blocks, config.groups)
-        self.downsamplers = None if last else nn.ModuleList([Downsampler(outside)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``p c h w`` to ``p c' h/2 w/2``, or of the same size on the last level."""
-        for layer in (*self.resnets, *(self.downsamplers or ())):
-            x = layer(x)
-        return x
-
-
-class UpBlock(nn.Module):
-    """Residual blocks of one level of the decoder, and the way to the next."""
-
-    def __init__(self, inside: int, outside: int, config: VaeConfig, *, last: bool) -> None:
-        super().__init__()
-        self.resnets = _resnets(inside, outside, config.blocks + 1, config.groups)
-        self.upsamplers = None if last else nn.ModuleList([Upsampler(outside)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``p c h w`` to ``p c' 2h 2w``, or of the same size on the last level."""
-        for layer in (*self.resnets, *(self.upsamplers or ())):
-            x = layer(x)
-        return x
-
-
-class MidBlock(nn.Module):
-    """The coarsest level: attention between two residual blocks."""
-
-    def __init__(self, width: int, groups: int) -> None:
-        super().__init__()
-        self.attentions = nn.ModuleList([PictureAttention(width, groups)])
-        self.resnets = nn.ModuleList(ResnetBlock(width, width, groups) for _ in range(2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``p c h w`` to the same."""
-        for layer in (self.resnets[0], self.attentions[0], self.resnets[1]):
-            x = layer(x)
-        return x
-
-
-class Encoder(nn.Module):
-    """Pictures ``p 3 h w`` in [-1, 1] to mean and log-variance, ``p 2c h/8 w/8``."""
-
-    def __init__(self, config: VaeConfig) -> None:
-        super().__init__()
-        widths = config.widths
-        self.conv_in = nn.Conv2d(3, widths[0], 3, padding=1)
-        self.down_blocks = nn.ModuleList(
-            DownBlock(inside, outside, config, last=False)
-            for inside, outside in pairwise((widths[0], *widths[:-1]))
-        )
-        self.down_blocks.append(DownBlock(widths[-2], widths[-1], config, last=True))
-        self.mid_block = MidBlock(widths[-1], config.groups)
-        self.conv_norm_out = nn.GroupNorm(config.groups, widths[-1], eps=1e-6)
-        self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Encode ``p 3 h w``."""
-        x = self.conv_in(pictures)
-        for block in self.down_blocks:
-            x = block(x)
-        encoded: Tensor = self.conv_out(F.silu(self.conv_norm_out(self.mid_block(x))))
-        return encoded
-
-
-class Decoder(nn.Module):
-    """Latents ``p c h/8 w/8`` to pictures ``p 3 h w`` in about [-1, 1]."""
-
-    def __init__(self, config: VaeConfig) -> None:
-        super().__init__()
-        widths = config.widths[::-1]
-        self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
-        self.mid_block = MidBlock(widths[0], config.groups)
-        self.up_blocks = nn.ModuleList(
-            UpBlock(inside, outside, config, last=False)
-            for inside, outside in pairwise((widths[0], *widths[:-1]))
-        )
-        self.up_blocks.append(UpBlock(widths[-2], widths[-1], config, last=True))
-        self.conv_norm_out = nn.GroupNorm(config.groups, widths[-1], eps=1e-6)
-        self.conv_out = nn.Conv2d(widths[-1], 3, 3, padding=1)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Decode ``p c h/8 w/8``."""
-        x = self.mid_block(self.conv_in(latents))
-        for block in self.up_blocks:
-            x = block(x)
-        decoded: Tensor = self.conv_out(F.silu(self.conv_norm_out(x)))
-        return decoded
-
-
-class AutoencoderKL(nn.Module):
-    """Encoder and decoder under diffusers' names: its state dict loads here strictly."""
-
-    def __init__(self, config: VaeConfig) -> None:
-        super().__init__()
-        self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
-        if config.quant:
-            channels = config.latent_channels
-            self.quant_conv = nn.Conv2d(2 * channels, 2 * channels, 1)
-            self.post_quant_conv = nn.Conv2d(channels, channels, 1)
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures ``p 3 h w`` in [-1, 1] to mean and log-variance, ``p 2c h/8 w/8``."""
-        encoded: Tensor = self.encoder(pictures)
-        return self.quant_conv(encoded) if hasattr(self, "quant_conv") else encoded
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Latents ``p c h/8 w/8`` to pictures ``p 3 h w`` in about [-1, 1]."""
-        if hasattr(self, "post_quant_conv"):
-            latents = self.post_quant_conv(latents)
-        decoded: Tensor = self.decoder(latents)
-        return decoded
+Network = Callable[[Tensor, int | None], Tensor]
+"""Maps pictures or latents ``p c h w``, so many places of them at once."""
 
 
 class Vae(Autoencoder):
@@ -310,8 +125,8 @@ class Vae(Autoencoder):
             )
         latent = latent * self.std + self.mean
         weight = self.kl.decoder.conv_in.weight
-        places = self.pixels_at_once // FACTOR**2
-        pictures = _by_frames(self.kl.decode, latent.to(weight.dtype), places)
+        pixels = FACTOR**2 * latent.shape[-2] * latent.shape[-1]
+        pictures = self._by_frames(self.kl.decode, latent.to(weight.dtype), pixels)
         high, wide = given.size
         return (pictures[..., :high, :wide] + 1) / 2
 
@@ -322,7 +137,23 @@ class Vae(Autoencoder):
         """Encode ``b g 3 h w`` in [0, 1]: ``b g 2c h w``, float32."""
         weight = self.kl.encoder.conv_in.weight
         scaled = (frames * 2 - 1).to(weight.dtype)
-        return _by_frames(self.kl.encode, scaled, self.pixels_at_once).float()
+        pixels = scaled.shape[-2] * scaled.shape[-1]
+        return self._by_frames(self.kl.encode, scaled, pixels).float()
+
+    def _by_frames(self, network: Network, frames: Tensor, pixels: int) -> Tensor:
+        """Run ``b g c h w`` through a network of single frames, a few at a time.
+
+        Args:
+            network: maps ``p c h w``.
+            frames: what it maps.
+            pixels: of a frame at its own size.
+        """
+        flat = frames.flatten(0, 1)  # p c h w
+        if torch.is_grad_enabled():
+            return _like(frames, network(flat, None))
+        at_once = max(1, self.pixels_at_once // pixels)
+        places = self.pixels_at_once if pixels > self.pixels_at_once else None
+        return _like(frames, torch.cat([network(part, places) for part in flat.split(at_once)]))
 
     def _padded(self, frames: Tensor) -> Tensor:
         """Repeat the lower and right edge up to whole tokens."""
@@ -347,29 +178,6 @@ class Vae(Autoencoder):
         rows, cols = latent.shape[-2] // self.patch, latent.shape[-1] // self.patch
         side = (size[0] * size[1]) ** 0.5
         return Grid(rows, cols, height=covers[0] / side, width=covers[1] / side)
-
-
-def _resnets(inside: int, outside: int, count: int, groups: int) -> nn.ModuleList:
-    widths = (inside, *(outside,) * count)
-    return nn.ModuleList(ResnetBlock(a, b, groups) for a, b in pairwise(widths))
-
-
-def _by_frames(network: Callable[[Tensor], Tensor], frames: Tensor, places: int) -> Tensor:
-    """Run ``b g c h w`` through a network of single frames, a few at a time.
-
-    Args:
-        network: maps ``p c h w``.
-        frames: what it maps.
-        places: of ``frames``, rows times columns, that pass at once without gradients; one frame
-            at least does.
-    """
-    flat = frames.flatten(0, 1)  # p c h w
-    at_once = len(flat)
-    if not torch.is_grad_enabled():
-        at_once = max(1, places // (flat.shape[-2] * flat.shape[-1]))
-    whole, rest = divmod(len(flat), at_once)
-    cuts = [at_once] * whole + [rest] * (rest > 0)
-    return _like(frames, torch.cat([network(part) for part in flat.split_with_sizes(cuts)]))
 
 
 def _like(windows: Tensor, flat: Tensor) -> Tensor:

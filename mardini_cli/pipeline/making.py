@@ -23,6 +23,7 @@ from mardini_cli.events import Warned
 from mardini_cli.model.autoencoder import Given
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.tiles import side_for
+from mardini_cli.model.vae import Vae
 from mardini_cli.pipeline import faults
 from mardini_cli.pipeline.desk import Picture
 from mardini_cli.pipeline.joins import matched
@@ -105,7 +106,10 @@ class Maker:
         fit: Fit | None = None,
     ) -> None:
         self.model, self.settings = model, settings
-        self.sight, self.fit = sight, fit
+        self.sight = sight
+        self.fit: Fit | None = None
+        if fit is not None:
+            self._take(fit)
         self.device = next(model.parameters()).device
         self._frames = torch.empty(0)
         self.noted = 0  # windows made so far: names the window in an error
@@ -163,10 +167,15 @@ class Maker:
                 needed="more memory, or less to be done at once",
                 do="try a smaller --resolution, or --device cpu",
             )
-        self.fit = fit
+        self._take(fit)
         how = f"tiles of {fit.tile} pixels" if count == 1 else f"{fit.batch} windows at once"
         told = f"out of memory with {count} windows at once; going on with {how}"
         self.notices.append(Warned(code="memory", message=told))
+
+    def _take(self, fit: Fit) -> None:
+        self.fit = fit
+        if isinstance(self.model.autoencoder, Vae):
+            self.model.autoencoder.pixels_at_once = fit.pixels_at_once
 
     @torch.inference_mode()
     def _run(

@@ -18,6 +18,7 @@ from mardini_cli.errors import MemoryLimitError
 from mardini_cli.model.guided import working_size
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.positions import Grid
+from mardini_cli.model.strips import LEAST, MARGIN
 from mardini_cli.model.tiles import TOKEN, side_for
 from mardini_cli.model.vae import PIXELS_AT_ONCE
 from mardini_cli.pipeline.settings import MakeSettings
@@ -65,7 +66,7 @@ class Fit:
     tile: int | None = None
     """Side of the tiles, working pixels; None: the whole frame."""
     pixels_at_once: int = PIXELS_AT_ONCE
-    """Of frames that pass the VAE together; at least one frame does."""
+    """Of frames that pass the VAE together; larger ones pass in strips."""
     offload: bool = False
     """Whether the planner's weights wait in the processor's memory while frames are sampled."""
 
@@ -200,8 +201,13 @@ def _pictures(job: Job, fit: Fit) -> Iterator[int]:
     tile = min(frame, fit.tile**2) if fit.tile else frame
     batch = fit.batch * max(job.signals, 1)
     yield pictures + batch * _network(config, frames * tile // 256, job.bytes_a_number)
-    at_once = max(frame, min(fit.pixels_at_once, fit.batch * frames * frame))
-    yield pictures + at_once * vae.widths[0] * PICTURE_TENSORS * job.bytes_a_number
+    at_work = min(fit.pixels_at_once, fit.batch * frames * frame)
+    maps = 0
+    if frame > fit.pixels_at_once:  # strip by strip, beside the maps of the whole frame
+        at_work = max(at_work, (LEAST + 2 * MARGIN) * job.size[1])
+        maps = frame * sum(vae.widths[:2])
+    numbers = maps + at_work * vae.widths[0] * PICTURE_TENSORS
+    yield pictures + numbers * job.bytes_a_number
 
 
 def _network(config: ModelConfig, tokens: int, bytes_a_number: int) -> int:

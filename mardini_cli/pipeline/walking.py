@@ -17,7 +17,6 @@ from mardini_cli.media.reader import Frame, rgba
 from mardini_cli.media.source import Source
 from mardini_cli.media.writer import Writer
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.model.vae import Vae
 from mardini_cli.pipeline import memory
 from mardini_cli.pipeline.channel import Channel
 from mardini_cli.pipeline.crew import Crew
@@ -160,8 +159,6 @@ def makers_for(
     fit = memory.fitted(job, replace(wish, batch=count * wish.batch), free, fixed)
     if fit.batch < count:
         count = 1
-    if isinstance(model.autoencoder, Vae):
-        model.autoencoder.pixels_at_once = fit.pixels_at_once
     each = replace(fit, batch=min(fit.batch // count, wish.batch))
     return [Maker(model, settings, sight, each) for _ in range(count)]
 

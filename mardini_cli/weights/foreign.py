@@ -1,7 +1,7 @@
 """Autoencoders of other projects: an AutoencoderKL in diffusers' form, from a folder or the Hub.
 
 Room: weights (floor 4). Only its config and its safetensors are read, so diffusers itself is not
-needed: ``model.vae`` has that class's layout and key names.
+needed: ``model.kl`` has that class's layout and key names.
 Source: ``AutoencoderKL.config`` and its file names,
 https://huggingface.co/docs/diffusers/api/models/autoencoderkl.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mardini_cli.config import VaeConfig
 from mardini_cli.errors import DamagedWeightsError, MissingWeightsError, WeightsLayoutError
-from mardini_cli.model.vae import AutoencoderKL
+from mardini_cli.model.kl import AutoencoderKL
 from mardini_cli.weights.layout import CONFIG, PICKLES, few
 from mardini_cli.weights.sources import hub_name
 
@@ -47,7 +47,7 @@ def load_vae(name: str) -> tuple[VaeConfig, dict[str, Tensor]]:
 
     Returns:
         Its sizes, with the scale and shift of its config as statistics of every channel alike; and
-        its tensors by their keys in ``model.vae.AutoencoderKL``, float32.
+        its tensors by their keys in ``model.kl.AutoencoderKL``, float32.
 
     Raises:
         WeightsError: not there, another kind of model, damaged, a pickle, or keys that do not fit.

@@ -10,7 +10,8 @@ from torch import Tensor
 from mardini_cli.config import ModelConfig, VaeConfig, nano, nano_vae, s_st
 from mardini_cli.errors import ConfigError
 from mardini_cli.model.denoiser import patchify
-from mardini_cli.model.vae import AutoencoderKL, Downsampler, Vae
+from mardini_cli.model.kl import AutoencoderKL, Downsampler
+from mardini_cli.model.vae import Vae
 
 Awake = Callable[..., Vae]
 

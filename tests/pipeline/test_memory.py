@@ -12,7 +12,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mardini_cli.config import SamplerConfig, l_t, tiny
+from mardini_cli.config import SamplerConfig, l_t, nano_vae, tiny
 from mardini_cli.errors import MemoryLimitError
 from mardini_cli.events import Warned
 from mardini_cli.media.encoders import EncodeSettings
@@ -22,6 +22,7 @@ from mardini_cli.media.source import ClipSource
 from mardini_cli.media.timing import common_time_base
 from mardini_cli.media.writer import Writer
 from mardini_cli.model.mardini import MarDini
+from mardini_cli.model.vae import Vae
 from mardini_cli.pipeline import Maker, MakeSettings, memory, run
 from mardini_cli.pipeline.memory import Fit, Job, fitted, frugal, needed
 from mardini_cli.tasks.interpolate import interpolate
@@ -255,3 +256,18 @@ def test_a_planner_that_steps_aside_is_back_for_the_next_window() -> None:
     for (slot, one), (same, other) in zip(plain, aside, strict=True):
         assert slot == same
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_passes_the_vae_at_once_is_what_fits() -> None:
+    model = MarDini(nano_vae())
+    maker = Maker(model, MakeSettings(), fit=Fit(batch=1, pixels_at_once=5000))
+    assert isinstance(model.autoencoder, Vae)
+    assert model.autoencoder.pixels_at_once == 5000
+
+    maker._shrink(1)
+
+    assert model.autoencoder.pixels_at_once == 1
+    large = replace(PAPER, size=(2160, 3840), work=(2160, 3840), planner_bytes=0)
+    frame = 2160 * 3840
+    strips, whole = (needed(large, Fit(tile=256, pixels_at_once=pixels)) for pixels in (1, frame))
+    assert strips < whole / 2

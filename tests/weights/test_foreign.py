@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mardini_cli.config import VaeConfig
 from mardini_cli.errors import MardiniError
-from mardini_cli.model.vae import AutoencoderKL
+from mardini_cli.model.kl import AutoencoderKL
 from mardini_cli.weights.foreign import load_vae
 from tests.training.runs import data_folder
 from tests.weights.hub_server import Hub, serving
