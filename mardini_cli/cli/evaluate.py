@@ -68,6 +68,24 @@ LpipsOpt = Annotated[
         show_default=False,
     ),
 ]
+FidOpt = Annotated[
+    str,
+    typer.Option(
+        "--fid",
+        metavar="WEIGHTS",
+        help="Measure FID with these weights (pytorch-fid's Inception), likewise.",
+        show_default=False,
+    ),
+]
+FvdOpt = Annotated[
+    str,
+    typer.Option(
+        "--fvd",
+        metavar="WEIGHTS",
+        help="Measure FVD with these weights (I3D of Kinetics-400), likewise.",
+        show_default=False,
+    ),
+]
 LimitOpt = Annotated[int | None, typer.Option("--limit", help="Only the first N clips by name.")]
 SheetsOpt = Annotated[
     bool, typer.Option("--sheets/--no-sheets", help="Draw windows as pictures and films.")
@@ -83,6 +101,8 @@ def evaluate(
     baseline: BaselineOpt = None,
     ceiling: CeilingOpt = DEFAULTS.ceiling,
     lpips: LpipsOpt = DEFAULTS.lpips,
+    fid: FidOpt = DEFAULTS.fid,
+    fvd: FvdOpt = DEFAULTS.fvd,
     seed: options.SeedOpt = DEFAULTS.seed,
     device: options.DeviceOpt = DEFAULTS.device,
     dtype: options.DtypeOpt = DEFAULTS.dtype,
@@ -115,6 +135,8 @@ def evaluate(
         baselines=baselines(baseline or []),
         ceiling=ceiling,
         lpips=lpips,
+        fid=fid,
+        fvd=fvd,
         seed=seed,
         device=device,
         dtype=dtype,

@@ -22,17 +22,20 @@ from torch import Tensor
 from mardini_cli.errors import BaselineError, MardiniError
 from mardini_cli.evaluation.baselines import motion_between
 from mardini_cli.evaluation.excerpts import Excerpt, excerpts_of
+from mardini_cli.evaluation.judges import Features, Judges
 from mardini_cli.evaluation.ledger import Ledger, key_of
-from mardini_cli.evaluation.lpips import Lpips
+from mardini_cli.evaluation.measures import FEWEST, SETS
 from mardini_cli.evaluation.methods import Method
 from mardini_cli.evaluation.protocols import PROTOCOLS, Cut, Protocol
 from mardini_cli.evaluation.request import EvaluateRequest
-from mardini_cli.evaluation.score import score
-from mardini_cli.evaluation.tables import Row, Where
+from mardini_cli.evaluation.score import score, whole_windows
+from mardini_cli.evaluation.tables import Line, Row, Where
 from mardini_cli.events import Warned
 
 BATCH: Final = 8
 """Windows made and measured at once on a GPU."""
+TRUTH: Final = "truth"
+"""Whose windows those of a method are compared with, where sets are."""
 AHEAD: Final = 2
 """Clips that are read while another is worked on."""
 HELD_BYTES: Final = 2**29
@@ -59,7 +62,8 @@ class Bench:
     device: torch.device
     pool: ThreadPoolExecutor
     """Its threads run torch alone each; together they fill the cores."""
-    lpips: Lpips | None = None
+    judges: Judges
+    features: Features
     rows: list[Row] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """Why clips were left out, a line each."""
@@ -70,6 +74,8 @@ class Bench:
     held: dict[tuple[str, str, Where], Tensor] = field(default_factory=dict)
     """Protocol, method and window to made frames, ``m 3 h w`` uint8."""
     held_bytes: int = 0
+    keys: dict[tuple[str, str], dict[Where, str]] = field(default_factory=dict)
+    """Protocol and method (or ``TRUTH``) to the key of each window, where sets are compared."""
 
     @property
     def protocols(self) -> list[Protocol]:
@@ -121,6 +127,8 @@ class Bench:
                 continue
             self.windows[cut.name] += len(found)
             sighted = list(self.pool.map(_sight, found))
+            for protocol in dict.fromkeys(protocol for protocol, _ in parts):
+                self._see_truth(sighted, protocol)
             for number, (protocol, method) in enumerate(parts):
                 if method.applies(protocol):
                     yield from self._measure(sighted, protocol, method)
@@ -165,18 +173,19 @@ class Bench:
                 figures={},
             )
             key = self._key(one, protocol, method, name)
-            row = self.ledger.find(key, template)
+            row = self.ledger.find(key, template) if self.features.have(key) else None
             if row is None:
                 lacks.append(name)
             else:
                 self.rows.append(row)
+                self._note(row, key)
         return tuple(lacks)
 
     def _key(self, one: Sighted, protocol: Protocol, method: Method, name: str) -> str:
         """What a row is found by; with a network that measures, by its weights as well."""
         identity = method.identity(name)
-        if self.lpips is not None:
-            identity = f"{identity} lpips {self.lpips.digest}"
+        if self.judges.lpips is not None:
+            identity = f"{identity} lpips {self.judges.lpips.digest}"
         return key_of(one.digest, one.excerpt, protocol, identity)
 
     def _lines(self, protocol: Protocol, method: Method) -> list[str]:
@@ -195,13 +204,46 @@ class Bench:
         rows = []
         for name, frames in method.make(excerpts, protocol, names).items():
             flows = [one.flow for one in batch]
-            scored = score(excerpts, flows, frames.to(self.device), protocol, name, self.lpips)
-            for one, row, pictures in zip(batch, scored, frames, strict=True):
+            made, lpips = frames.to(self.device), self.judges.lpips
+            scored = score(excerpts, flows, made, protocol, name, lpips)
+            seen = self._seen(excerpts, protocol, made)
+            for place, (one, row, pictures) in enumerate(zip(batch, scored, frames, strict=True)):
                 key = self._key(one, protocol, method, name)
+                self.features.put(key, {k: samples[place] for k, samples in seen.items()})
                 self.ledger.add(key, row)
+                self._note(row, key)
                 self._hold(row, pictures)
             rows += scored
         return rows
+
+    def _seen(
+        self, excerpts: Sequence[Excerpt], protocol: Protocol, made: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """What networks of sets see in true windows, or in those with made frames put in."""
+        if not self.judges.of_sets:
+            return {}
+        true = torch.stack([excerpt.frames for excerpt in excerpts]).to(self.device)
+        windows = true if made is None else whole_windows(true, made, protocol)
+        return self.judges.see(windows, protocol)
+
+    def _see_truth(self, sighted: Sequence[Sighted], protocol: Protocol) -> None:
+        """Let the networks of sets see the true windows, once for all methods."""
+        if not self.judges.of_sets:
+            return
+
+        def see(one: Sighted) -> None:
+            key = f"{TRUTH} {one.digest} {protocol.made}"
+            if not self.features.have(key):
+                seen = self._seen([one.excerpt], protocol)
+                self.features.put(key, {k: samples[0] for k, samples in seen.items()})
+            where = one.excerpt.clip, one.excerpt.stride, one.excerpt.start
+            self.keys.setdefault((protocol.name, TRUTH), {})[where] = key
+
+        list((self.pool.map if self.device.type == "cpu" else map)(see, sighted))
+
+    def _note(self, row: Row, key: str) -> None:
+        if self.judges.of_sets:
+            self.keys.setdefault((row.protocol, row.method), {})[row.window] = key
 
     def _hold(self, row: Row, pictures: Tensor) -> None:
         if self.request.sheets and self.held_bytes + pictures.numel() <= HELD_BYTES:
@@ -221,6 +263,35 @@ class Bench:
             for name, levels in held.items():
                 found[name] = made[name][0].cpu() if levels is None else levels.float() / 255
         return found
+
+
+def measure_sets(bench: Bench, lines: Sequence[Line]) -> Iterator[Warned]:
+    """Compare all of a method's windows with the truth's: FID and FVD, into the lines.
+
+    Yields:
+        Where there are so few samples that the figure is mostly one of their number.
+    """
+    few: dict[str, int] = {}
+    for line in (line for line in lines if line.third == "all"):
+        found = bench.keys.get((line.protocol, line.method), {})
+        true = bench.keys.get((line.protocol, TRUTH), {})
+        for measure in bench.judges.of_sets:
+            windows = sorted(found)  # they were noted as they were done
+            samples = bench.features.distance(
+                measure, [found[where] for where in windows], [true[where] for where in windows]
+            )
+            if samples is None:
+                continue
+            line.sets[measure], count = samples
+            if count < FEWEST[measure]:
+                few[f"{line.protocol}: {SETS[measure].title}"] = count
+    for which, count in few.items():
+        least = FEWEST[which.rpartition(" ")[2].lower()]
+        yield Warned(
+            code="few-samples",
+            message=f"{which} of {count} samples, where {least} are the least that tell of more"
+            " than their number; compare it only with figures of the same windows",
+        )
 
 
 def _sight(excerpt: Excerpt) -> Sighted:

@@ -9,7 +9,6 @@ Dimension key
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import Final, Self
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from mardini_cli.errors import WeightsLayoutError
 from mardini_cli.evaluation.metrics import pair
+from mardini_cli.evaluation.seeing import exactly
 from mardini_cli.weights.layout import few
 from mardini_cli.weights.plain import tensors_of
 
@@ -75,7 +75,7 @@ class Lpips(nn.Module):
         lead = made.shape[:-3]
         ours, theirs = made.reshape(-1, *made.shape[-3:]), true.reshape(-1, *true.shape[-3:])
         apart = torch.zeros(len(ours), device=made.device)
-        with torch.autocast(made.device.type, enabled=False), _exactly():
+        with torch.autocast(made.device.type, enabled=False), exactly():
             a, b = ((2 * x - 1 - self.shift) / self.scale for x in (ours, theirs))
             for number, layer in enumerate(self.layers):
                 if number in POOLED:
@@ -89,11 +89,6 @@ class Lpips(nn.Module):
 def _directions(x: Tensor) -> Tensor:
     """Length 1 over the channels at every place, ``p c h w``."""
     return x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
-
-
-def _exactly() -> AbstractContextManager[None]:
-    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    return flags
 
 
 def _renamed(found: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

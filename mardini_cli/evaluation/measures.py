@@ -46,6 +46,16 @@ MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
     }
 )
 """By field of a row; a table has the columns that all of its rows have."""
+SETS: Final[Mapping[str, Measure]] = MappingProxyType(
+    {
+        "fid": Measure(title="FID", good="less", decimals=2),
+        "fvd": Measure(title="FVD", good="less", decimals=1),
+    }
+)
+"""What is measured of all windows of a method together, against all of the truth's."""
+FEWEST: Final[Mapping[str, int]] = MappingProxyType({"fid": 2048, "fvd": 300})
+"""Samples (frames, windows) below which such a figure is mostly one of their number: the covariance
+of 2,048 features needs more than as many; VIDIM-Bench has 357 windows."""
 FLAGS: Final = ("frozen", "black", "exploding")
 """Figures of a row that are 1 or 0: what no one could use."""
 MINUS: Final = "\N{MINUS SIGN}"

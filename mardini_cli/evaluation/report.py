@@ -10,9 +10,18 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from mardini_cli.evaluation.measures import MEASURES, signed
+from mardini_cli.evaluation.measures import MEASURES, SETS, signed
 from mardini_cli.evaluation.sheets import Chosen
-from mardini_cli.evaluation.tables import Line, Mean, Row, Where, columns_of, flagged, heading
+from mardini_cli.evaluation.tables import (
+    Line,
+    Mean,
+    Row,
+    Where,
+    columns_of,
+    flagged,
+    heading,
+    sets_of,
+)
 from mardini_cli.media.sheet import smaller
 
 WIDTH: Final = 1400
@@ -46,7 +55,7 @@ READING: Final = """
 <details><summary>How to read this page</summary><ul>
 <li>Figures are means over windows of 9 frames; small figures are the middle 95 % when the clips
 are drawn anew (bootstrap, seeded). Green ground: the best line, the ceiling left out.</li>
-<li>PSNR, SSIM, MS-SSIM, HaarPSI: more is better. GMSD, flicker: less is better.
+<li>PSNR, SSIM, MS-SSIM, HaarPSI: more is better. GMSD, LPIPS, flicker, FID, FVD: less is better.
 Sharpness, motion, warp error: 1 is right.</li>
 <li>Averages raise PSNR and SSIM and cost sharpness: the mean of DIS and blend shows how much.</li>
 <li>Where one side is free (extend, animate) a good continuation need not be the true one:
@@ -154,7 +163,9 @@ def _table(lines: Sequence[Line], titles: Mapping[str, str]) -> str:
     names = columns_of(lines)
     rivals = [line for line in lines if line.method != "ceiling"]
     best = {name: _best(rivals, name) for name in names} if len(rivals) > 1 else {}
-    heads = ("method", *(MEASURES[name].title for name in names))
+    sets = sets_of(lines)
+    nearest = {s: min((line.sets[s] for line in rivals), default=None) for s in sets}
+    heads = ("method", *(MEASURES[n].title for n in names), *(SETS[s].title for s in sets))
     body = []
     for line in lines:
         cells = [f"<td>{escape(titles.get(line.method, line.method))}"]
@@ -163,6 +174,9 @@ def _table(lines: Sequence[Line], titles: Mapping[str, str]) -> str:
             mark = ' class="best"' if best.get(name) == line.method else ""
             spread = f"{measure.shown(mean.low)} to {measure.shown(mean.high)}"
             cells.append(f"<td{mark}>{measure.shown(mean.value)}<small>{spread}</small>")
+        for name in sets:
+            mark = ' class="best"' if best and line.sets[name] == nearest[name] else ""
+            cells.append(f"<td{mark}>{SETS[name].shown(line.sets[name])}")
         body.append("<tr>" + "".join(cells))
     return wide(heads, body)
 

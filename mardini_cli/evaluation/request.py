@@ -46,6 +46,10 @@ class EvaluateRequest:
     left out of its table."""
     lpips: str = ""
     """Weights of LPIPS: a file, or ``hub:ORG/NAME#SHA256``; without them it is not measured."""
+    fid: str = ""
+    """Weights of FID's Inception network, likewise."""
+    fvd: str = ""
+    """Weights of FVD's I3D, likewise."""
     seed: int = 0
     device: str = "auto"
     dtype: str = "auto"

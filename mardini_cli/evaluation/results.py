@@ -9,7 +9,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -29,8 +29,8 @@ CLIPS: Final = "clips.csv"
 REPORT: Final = "report.html"
 NOT_MEASURED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "LPIPS": "it needs a network's weights, and none were named (--lpips)",
-        "FID, FVD": "they need a network's weights, and this version takes none",
+        name: f"it needs a network's weights, and none were named (--{name.lower()})"
+        for name in ("LPIPS", "FID", "FVD")
     }
 )
 """Figures that the protocols' authors report and a run may lack, and why."""
@@ -56,8 +56,8 @@ class Outcome:
     """Rows that were found instead of measured."""
     elapsed: float
     """Seconds."""
-    lpips: str | None = None
-    """SHA-256 of the weights that LPIPS was measured with."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the weights of networks that measured, by measure."""
 
 
 def prepare(folder: Path, *, overwrite: bool) -> None:
@@ -114,7 +114,7 @@ def notices(outcome: Outcome) -> list[str]:
 
 def _missing(outcome: Outcome) -> dict[str, str]:
     """Figures that this run lacks, and why."""
-    return {k: why for k, why in NOT_MEASURED.items() if k != "LPIPS" or not outcome.lpips}
+    return {k: why for k, why in NOT_MEASURED.items() if k.lower() not in outcome.digests}
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -165,7 +165,7 @@ def settings(outcome: Outcome) -> dict[str, Any]:
         "model": request.model if request.has_model else None,
         "protocols": list(request.protocols),
         "steps": list(request.steps) if request.has_model else [],
-        "lpips": outcome.lpips,
+        **{name.lower(): outcome.digests.get(name.lower()) for name in NOT_MEASURED},
         "seed": request.seed,
         "seconds": round(outcome.elapsed, 1),
     }

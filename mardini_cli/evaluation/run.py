@@ -7,6 +7,7 @@ Room: evaluation. Prints nothing: yields what happens, and writes into one folde
     results.json   settings, rows, means with intervals
     table.md       the means, for a model card
     clips.csv      the rows, for a spreadsheet
+    features/      what FID's and FVD's networks saw, where they are asked for
     sheets/        true frames and every method's, for windows chosen by rule: pictures and films
     report.html    all of it in one file
 """
@@ -23,10 +24,10 @@ from mardini_cli import weights
 from mardini_cli.device import choose_device, choose_dtype
 from mardini_cli.errors import MissingFileError
 from mardini_cli.evaluation import results
-from mardini_cli.evaluation.bench import Bench
+from mardini_cli.evaluation.bench import Bench, measure_sets
 from mardini_cli.evaluation.excerpts import clips_of
+from mardini_cli.evaluation.judges import Features, Judges
 from mardini_cli.evaluation.ledger import Ledger
-from mardini_cli.evaluation.lpips import Lpips
 from mardini_cli.evaluation.methods import methods_of
 from mardini_cli.evaluation.ours import Maker
 from mardini_cli.evaluation.request import EvaluateRequest
@@ -53,13 +54,14 @@ def evaluate(request: EvaluateRequest) -> Generator[Event, None, None]:
     dtype = choose_dtype(request.dtype, device)
     maker = _maker(request, device, dtype) if request.has_model else None
     methods = methods_of(request, maker)
-    lpips = Lpips.of(request.lpips).to(device) if request.lpips else None
+    judges = Judges.of(request, device)
     results.prepare(request.output, overwrite=request.overwrite)
     ledger = Ledger(request.output, request.reuse, fresh=request.overwrite)
+    features = Features(request.output, request.reuse, judges.of_sets)
     threads = torch.get_num_threads()
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        bench = Bench(request, clips, methods, ledger, device, pool, lpips)
+        bench = Bench(request, clips, methods, ledger, device, pool, judges, features)
         for told in bench.run():
             if isinstance(told, Warned):
                 yield told
@@ -73,6 +75,8 @@ def evaluate(request: EvaluateRequest) -> Generator[Event, None, None]:
                 do="see the warnings above",
             )
         chosen = sheets_of(bench) if request.sheets else []
+    lines = summarise(bench.rows, list(bench.titles))
+    yield from measure_sets(bench, lines)
     torch.set_num_threads(threads)  # partly one setting for all threads: given back
     outcome = results.Outcome(
         request=request,
@@ -83,10 +87,10 @@ def evaluate(request: EvaluateRequest) -> Generator[Event, None, None]:
         failed={f"{protocol}: {name}": why for (protocol, name), why in bench.failed.items()},
         titles=bench.titles,
         rows=bench.rows,
-        lines=summarise(bench.rows, list(bench.titles)),
+        lines=lines,
         sheets=chosen,
         reused=ledger.reused,
-        lpips=lpips.digest if lpips else None,
+        digests=judges.digests,
         elapsed=monotonic() - began,
     )
     results.write(outcome)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mardini_cli.evaluation.measures import FLAGS, MEASURES
+from mardini_cli.evaluation.measures import FLAGS, MEASURES, SETS
 
 BOOTSTRAPS: Final = 1000
 BOOTSTRAP_SEED: Final = 20240901
@@ -68,6 +68,8 @@ class Line:
     """Method to the paired differences to it, over the same windows."""
     flags: dict[str, int] = field(default_factory=dict)
     """How many windows are frozen, black, exploding."""
+    sets: dict[str, float] = field(default_factory=dict)
+    """By name of ``measures.SETS``: all of the method's windows together against the truth's."""
 
 
 def row_data(row: Row) -> dict[str, Any]:
@@ -190,6 +192,11 @@ def columns_of(lines: Sequence[Line]) -> list[str]:
     return [name for name in MEASURES if all(name in line.means for line in lines)]
 
 
+def sets_of(lines: Sequence[Line]) -> list[str]:
+    """Measures of sets that every line has."""
+    return [name for name in SETS if all(name in line.sets for line in lines)]
+
+
 def flagged(lines: Sequence[Line], titles: Mapping[str, str]) -> str:
     """Which methods left windows that no one could use, in words; empty if none did."""
     found = [
@@ -204,10 +211,14 @@ def flagged(lines: Sequence[Line], titles: Mapping[str, str]) -> str:
 
 
 def _table(title: str, lines: Sequence[Line], titles: Mapping[str, str]) -> str:
-    names = columns_of(lines)
-    head = ["method", *(MEASURES[name].title for name in names)]
+    names, sets = columns_of(lines), sets_of(lines)
+    head = ["method", *(MEASURES[name].title for name in names), *(SETS[s].title for s in sets)]
     body = [
-        [titles.get(line.method, line.method), *(cell(n, line.means[n]) for n in names)]
+        [
+            titles.get(line.method, line.method),
+            *(cell(n, line.means[n]) for n in names),
+            *(SETS[s].shown(line.sets[s]) for s in sets),
+        ]
         for line in lines
     ]
     rule = ["---"] * len(head)

@@ -6,6 +6,7 @@ holds is known by its SHA-256, which a name may pin: ``lpips.safetensors#3f2a9c0
 it must, since what stands there may change.
 """
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,21 @@ def _fetched(place: str) -> Path:
     return folder / chosen[0]
 
 
+def _is_program(path: Path) -> bool:
+    """Whether a file is a network with its code, as TorchScript stores it."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
 def _read(path: Path) -> dict[str, Tensor]:
+    if _is_program(path):
+        raise WeightsLayoutError(
+            f"{path} is a program (TorchScript), and those are never run",
+            needed="tensors alone",
+            do=f"store its state_dict() as {SUFFIX}",
+        )
     try:
         told: Any = (
             load_file(path)

@@ -157,7 +157,7 @@ def test_a_run_measures_it_with_weights_and_says_so_without(
 
     assert "LPIPS" in str(without["not_measured"])
     assert "lpips" not in str(without["rows"])
-    assert list(measured["not_measured"]) == ["FID, FVD"]  # type: ignore[call-overload]  # a mapping
+    assert list(measured["not_measured"]) == ["FID", "FVD"]  # type: ignore[call-overload]  # a mapping
     assert all(row["lpips"] > 0 for row in measured["rows"])  # type: ignore[attr-defined]  # a list
     assert sha256(Path(weights)) in str(measured["settings"])
     assert "LPIPS" in (tmp_path / "out" / "report.html").read_text()

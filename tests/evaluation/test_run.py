@@ -345,7 +345,7 @@ def test_what_is_not_measured_is_said_and_never_zero(write_clip: WriteClip, tmp_
 
     _, told = run(folder=tmp_path, output=tmp_path / "out", baselines=("repeat",))
 
-    assert list(told["not_measured"]) == ["LPIPS", "FID, FVD"]
+    assert list(told["not_measured"]) == ["LPIPS", "FID", "FVD"]
     table = (tmp_path / "out/table.md").read_text()
     assert all(f"Not measured: {name}: " in table for name in told["not_measured"])
     assert not {"lpips", "fid", "fvd"} & set(told["rows"][0])
