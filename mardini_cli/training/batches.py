@@ -145,7 +145,7 @@ class Batches(Dataset[Batch]):
         synthetic = round(stage.batch * stage.photos) if self.photos else 0
         parts = [self.clips.draw(stage.batch - synthetic, kept, rng, step * stage.batch)]
         late = None
-        if isinstance(self.photos, Drafts):
+        if isinstance(self.photos, Drafts) and synthetic:
             late = self.photos.draft(synthetic, mask, kept, rng)
         elif self.photos and synthetic:
             parts.append(self.photos.draw(synthetic, kept, rng))

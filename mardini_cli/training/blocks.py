@@ -30,10 +30,10 @@ def run_as(model: MarDini, config: TrainConfig) -> None:
     Names of weights stay what they are, so checkpoints do not know of it.
     """
     for block in blocks_of(model):
+        if config.compile:  # inside: the compiler leaves what torch's checkpoint calls alone
+            block.forward = torch.compile(block.forward)
         if config.recompute:
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
-        if config.compile:
-            block.compile()
 
 
 def share_out(model: MarDini, crew: Crew, device: torch.device) -> None:

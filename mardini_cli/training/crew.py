@@ -87,8 +87,9 @@ class Crew:
         """Join what every process has along the first dimension."""
         if self.world == 1:
             return tensor
+        tensor = tensor.contiguous()  # and so are its likes: NCCL asks it of both
         parts = [torch.empty_like(tensor) for _ in range(self.world)]
-        dist.all_gather(parts, tensor.contiguous())
+        dist.all_gather(parts, tensor)
         return torch.cat(parts)
 
     def norm(self, tensor: Tensor) -> Tensor:

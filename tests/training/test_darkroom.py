@@ -180,3 +180,13 @@ def test_a_run_with_photographs_on_the_device_goes_on_to_the_bit(
     assert isinstance(trained, Trained)
     wanted, found = saved(unbroken.out), saved(config.out)
     assert all(torch.equal(wanted[name], value) for name, value in found.items())
+
+
+def test_a_stage_without_photographs_leaves_the_device_nothing(tmp_path: Path) -> None:
+    folder = str(photo_folder(tmp_path / "photos"))
+    config = settings(tmp_path, stage("joint"), photos=(folder,), photos_on="device")
+
+    *_, trained = run(config)
+
+    assert isinstance(trained, Trained)
+    assert trained.steps == 4

@@ -25,7 +25,7 @@ CONFIG = """
 preset = "nano"
 data = ["{data}"]
 out = "{out}"
-device = "cpu"
+device = "{device}"
 workers = 0
 save = {save}
 shard = {shard}
@@ -70,7 +70,9 @@ def torchrun(folder: Path, processes: int, name: str, script: str = "", **told: 
     data, out = folder / "data", folder / name
     if not data.exists():
         data_folder(data)
-    values = {"data": data, "out": out, "save": 100, "shard": "true", "steps": 3, **told}
+    values = {
+        "data": data, "out": out, "save": 100, "shard": "true", "steps": 3, "device": "cpu", **told,
+    }  # fmt: skip
     path = folder / f"{name}.toml"
     path.write_text(CONFIG.format(**values))
     program = ["-m", "mardini_cli"]
