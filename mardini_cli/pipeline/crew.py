@@ -6,12 +6,9 @@ Room: pipeline. A window's frames do not depend on who makes it, so that any spl
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
-
-import torch
 
 from mardini_cli.pipeline.desk import Picture
 from mardini_cli.pipeline.making import Maker
@@ -70,9 +67,6 @@ class Crew:
         maker = self._idle.get()
         try:
             maker.noted = first
-            cuda = maker.device.type == "cuda"
-            # Kernels that are compiled on the way start on the thread's current device.
-            with torch.cuda.device(maker.device) if cuda else nullcontext():
-                return maker(windows, given)
+            return maker(windows, given)
         finally:
             self._idle.put(maker)

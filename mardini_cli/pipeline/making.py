@@ -8,7 +8,7 @@ Dimension key
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -148,7 +148,9 @@ class Maker:
     ) -> list[tuple[Slot, Picture]] | None:
         """Make the frames of windows; None where the memory is too small."""
         try:
-            return self._run(windows, pictures)
+            # Kernels that are compiled or timed on the way go by the thread's current device.
+            with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+                return self._run(windows, pictures)
         except RuntimeError as error:
             if not (isinstance(error, torch.OutOfMemoryError) or NO_MEMORY in str(error)):
                 raise

@@ -2,6 +2,9 @@
 in ``test_attention_gpu``."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from time import sleep
 
 import pytest
 import torch
@@ -24,6 +27,9 @@ class Stopwatch:
         run()
         self.calls += 1
         return self.seconds.pop(0)
+
+
+NEARLY = [(1.0, 0.95), (0.95, 1.0), (1.0, 0.5)]
 
 
 def refuses(_q: Tensor, _k: Tensor, _v: Tensor) -> Tensor:
@@ -54,6 +60,32 @@ def test_the_quickest_kernel_is_taken_and_each_shape_is_tried_once() -> None:
     assert second == "sdpa"
     assert clock.calls == 4
     assert choices.chosen == {shape_of(q, k): "plain", shape_of(q, q): "sdpa"}
+
+
+def test_times_that_are_nearly_equal_do_not_change_the_choice() -> None:
+    q, kernels = normal(1, 2, 1, 8), {"sdpa": sdpa, "plain": plain}
+
+    chosen = [Choices(clock=Stopwatch(*times)).of(q, q, q, kernels) for times in NEARLY]
+
+    assert chosen == ["sdpa", "sdpa", "plain"]
+
+
+def test_threads_that_meet_a_shape_together_try_it_once() -> None:
+    q, clock = normal(1, 2, 1, 8), Stopwatch(1.0)
+    choices, meeting = Choices(clock=clock), Barrier(2)
+    choices.lock.acquire()
+
+    def ask() -> str:
+        meeting.wait()
+        return choices.of(q, q, q, {"sdpa": sdpa})
+
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(ask) for _ in range(2)]
+        sleep(0.1)  # both are past the first look, and wait for the lock
+        choices.lock.release()
+
+    assert [one.result() for one in asked] == ["sdpa", "sdpa"]
+    assert clock.calls == 1
 
 
 def test_what_was_found_before_is_believed_while_the_kernel_is_there() -> None:
