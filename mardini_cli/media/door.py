@@ -28,6 +28,7 @@ from mardini_cli.errors import (
     UnwritableError,
 )
 from mardini_cli.media.limits import USUAL, Limits
+from mardini_cli.media.playlists import check_playlist, is_playlist
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,flv,mpegts,mpeg,mpegvideo,h261,h263,h264,"
@@ -114,12 +115,6 @@ def translated(path: Path, doing: Doing) -> Iterator[None]:
         raise translate(error, path, doing) from error
 
 
-def is_playlist(path: Path) -> bool:
-    """Whether a file begins as an HLS playlist does."""
-    with path.open("rb") as file:
-        return file.read(16).removeprefix(b"\xef\xbb\xbf").startswith(b"#EXTM3U")
-
-
 def open_source(path: Path, limits: Limits = USUAL) -> InputContainer:
     """Open a regular file for reading.
 
@@ -145,15 +140,16 @@ def open_source(path: Path, limits: Limits = USUAL) -> InputContainer:
                 needed="a film or picture that FFmpeg reads",
                 do="copy or download it again",
             )
-        # An absolute path: no name can be taken for a protocol or an option.
-        if not limits.network and is_playlist(path):
-            raise NotMediaError(
-                f"{path} is a playlist, which names other files or hosts",
-                needed="a film or picture of its own",
-                do="name the film itself; if you trust the list, add --allow-network",
-            )
+        if is_playlist(path):
+            if not limits.network:
+                raise NotMediaError(
+                    f"{path} is a playlist, which names other files or hosts",
+                    needed="a film or picture of its own",
+                    do="name the film itself; if you trust the list, add --allow-network",
+                )
+            check_playlist(path)
         container: InputContainer = av.open(
-            str(path.absolute()),
+            str(path.absolute()),  # so that no name can be taken for a protocol or an option
             "r",
             options={
                 "protocol_whitelist": REMOTE if limits.network else "file",

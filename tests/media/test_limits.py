@@ -3,6 +3,7 @@
 import functools
 import http.server
 import io
+import os
 import struct
 import threading
 import tracemalloc
@@ -206,6 +207,64 @@ def test_a_playlist_of_what_is_no_film_fails_even_then(entry: str, tmp_path: Pat
     path = playlist(tmp_path / "a.m3u8", entry)
 
     with pytest.raises(InputError):
+        probe(path, limits=Limits(network=True))
+
+
+def master(path: Path, *entries: str) -> Path:
+    """A list of lists."""
+    streams = "".join(f"#EXT-X-STREAM-INF:BANDWIDTH=1\n{entry}\n" for entry in entries)
+    path.write_text(f"#EXTM3U\n{streams}")
+    return path
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        ("a.m3u8",),
+        ("./a.m3u8",),
+        ("file:a.m3u8",),
+        ("list.m3u8", "link.m3u8"),
+        ("other.m3u8",),
+        ('list.m3u8\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",URI="a.m3u8"',),
+    ],
+    ids=["itself", "dot", "scheme", "link", "in-turn", "sound"],
+)
+def test_a_list_of_lists_that_names_itself_is_refused_before_ffmpeg_reads_it(
+    entries: tuple[str, ...], tmp_path: Path
+) -> None:
+    """FFmpeg took 140 s for the first of these, and memory without end."""
+    path = master(tmp_path / "a.m3u8", *entries)
+    master(tmp_path / "other.m3u8", "a.m3u8")
+    playlist(tmp_path / "list.m3u8", "a.ts")
+    (tmp_path / "link.m3u8").symlink_to(path)
+
+    with pytest.raises(NotMediaError, match=r"list of lists, and names .* which is one too"):
+        probe(path, limits=Limits(network=True))
+
+
+def test_a_list_of_lists_on_this_machine_is_read(tmp_path: Path) -> None:
+    make_clip(tmp_path / "a.ts")
+    playlist(tmp_path / "list.m3u8", "a.ts")
+
+    info = probe(master(tmp_path / "a.m3u8", "list.m3u8"), limits=Limits(network=True))
+
+    assert len(list(read(info))) == 8
+
+
+def test_a_list_of_lists_names_no_pipe_and_nothing_that_is_not_here(tmp_path: Path) -> None:
+    """A named pipe would block for ever."""
+    os.mkfifo(tmp_path / "pipe.m3u8")
+
+    for name in ("pipe.m3u8", "gone.m3u8", "crypto:a.m3u8"):
+        with pytest.raises(NotMediaError, match=f"{name}, which is no file here"):
+            probe(master(tmp_path / "a.m3u8", name), limits=Limits(network=True))
+
+
+def test_a_list_without_end_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.m3u8"
+    path.write_bytes(b"#EXTM3U\n" + b"#" * 2**24)
+
+    with pytest.raises(NotMediaError, match="more than 16 MiB"):
         probe(path, limits=Limits(network=True))
 
 
