@@ -14,7 +14,7 @@ from threading import Event as Flag
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mardini_cli.errors import FactorError, ProofError
+from mardini_cli.errors import DamagedMediaError, FactorError, ProofError
 from mardini_cli.events import Event, Progress, Verified
 from mardini_cli.media.limits import MAX_FRAMES, MAX_PIXELS, Limits
 
@@ -88,11 +88,12 @@ def prove_job(job: Job, writer: Writer) -> Generator[Event, None, Verified]:
     """Prove a result that is whole but has no name yet.
 
     Raises:
-        ProofError: it is not what the plan promised.
+        DamagedMediaError: it is not what the plan promised, since the input is damaged.
+        ProofError: it is not, for another reason.
     """
     source = _Compared(job.source, replace(job.source.info, streams=job.info.streams))
     found = yield from prove(source, writer.finish(), job.output, _promise(job, writer.changed))
-    require(found)
+    require(found, source)
     return found
 
 
@@ -195,18 +196,42 @@ def _event(report: Report, source: Path, output: Path, elapsed: float) -> Verifi
     )
 
 
-def require(found: Verified) -> None:
-    """Refuse a result that is not what was promised.
+def require(found: Verified, source: Source) -> None:
+    """Refuse a result that is not what was promised, and say whose fault it is.
 
     Raises:
-        ProofError: with the checks that failed.
+        DamagedMediaError: the input's: it is damaged.
+        ProofError: ours; with the checks that failed.
     """
     if found.passed:
         return
     failed = [check for check in found.checks if not check.passed]
     told = "; ".join(f"{c.name}: {c.found}, not {c.needed}" for c in failed)
+    damage = _damage(source)
+    if damage:
+        raise DamagedMediaError(
+            f"{source.info.path} is damaged ({damage}); {found.output} would not hold what was"
+            f" promised ({told})",
+            needed="a clip that decodes to the same pictures every time",
+            do="re-encode it, or leave the damaged part out (--start, --end); with --no-verify the"
+            " file is kept as it is",
+        )
     raise ProofError(
         f"{found.output} would not hold what was promised ({told})",
         needed="a result that proves right",
         do="report this; with --no-verify the file is kept as it is",
     )
+
+
+def _damage(source: Source) -> str:
+    """What is known to be wrong with an input; nothing where it is whole."""
+    from mardini_cli.media.damage import unsteady
+
+    known = list(source.info.damage)
+    loose = unsteady(source)
+    if loose is not None:
+        number, time = loose
+        known.append(
+            f"frame {number} at {float(time):.3f} s is another picture each time it is decoded"
+        )
+    return "; ".join(known)

@@ -1,17 +1,22 @@
-"""Frames of a clip that are no good: corrupt, black or frozen ones.
+"""Frames of a clip that are no good: corrupt, black or frozen ones, and those that do not decode.
 
-Room: media (floor 2). Decodes once, keeps thumbnails of three frames; judges by luma alone.
+Room: media (floor 2). ``find`` decodes once, keeps thumbnails of three frames, and judges by luma
+alone; ``unsteady`` decodes twice.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mardini_cli.media import planes
+from mardini_cli.media.planes import LAYOUTS
 from mardini_cli.media.probe import ClipInfo
 from mardini_cli.media.reader import Frame, read, rgb
+from mardini_cli.media.source import Source
 
 CELL = 8
 """Pixels a side that are averaged before frames are compared: grain does not count."""
@@ -25,6 +30,8 @@ MOVING = 10
 """So many times ``FROZEN`` is the change around it at least, or the clip is at rest there."""
 NEAR = 6
 """Frames on either side that tell whether the clip moves."""
+HELD = 16
+"""Frames that keep their memory while the next ones are decoded."""
 
 
 def find(info: ClipInfo) -> dict[str, list[int]]:
@@ -48,6 +55,32 @@ def find(info: ClipInfo) -> dict[str, list[int]]:
     frozen = [n for run in _runs(still) for n in _while_moving(run, steps) if n not in set(black)]
     found = {"corrupt frames": corrupt, "black frames": black, "frozen frames": frozen}
     return {kind: frames for kind, frames in found.items() if frames}
+
+
+def unsteady(source: Source) -> tuple[int, Fraction] | None:
+    """The first frame that is another picture each time it is decoded; nothing where none is.
+
+    What is lost of a damaged frame a decoder may leave as the memory was, and say nothing: the
+    picture then depends on which frames before it still had theirs. So all are decoded twice, once
+    letting each frame go at once, and once holding many.
+
+    Returns:
+        Its number, from 0, and its time, seconds.
+    """
+    held: deque[Frame] = deque(maxlen=HELD)
+    with closing(source.frames()) as loose, closing(source.frames()) as kept:
+        for number, (one, other) in enumerate(zip(loose, kept, strict=True)):
+            held.append(other)
+            if not _is_same(one, other):
+                return number, one.time
+    return None
+
+
+def _is_same(one: Frame, other: Frame) -> bool:
+    pictures = [planes.readable(frame.picture) for frame in (one, other)]
+    layout = LAYOUTS[pictures[0].format.name]
+    both = [planes.channels(picture, layout) for picture in pictures]
+    return all(np.array_equal(mine, theirs) for mine, theirs in zip(*both, strict=True))
 
 
 def _walk(info: ClipInfo) -> Iterator[tuple[Frame, NDArray[np.float32]]]:

@@ -90,6 +90,8 @@ class ClipInfo:
     """What of the streams beside the pictures a result takes over."""
     notices: tuple[str, ...] = field(default=())
     """What a person should know about the file, one line each."""
+    damage: tuple[str, ...] = ()
+    """Those of them that tell of damage."""
     limits: Limits = USUAL
     """What the file was allowed to ask for, and is whenever it is read again."""
     is_film: bool = True
@@ -224,6 +226,7 @@ def _info(
     base = known(stream.time_base)
     assert base is not None  # a decoder that yields frames has a clock
     last_duration = _last_duration(walk, times, base)
+    damage = _damage(walk)
     return ClipInfo(
         path=walk.path,
         container=container.format.name,
@@ -247,7 +250,8 @@ def _info(
         light=light_of(first),
         changing_light=changing_light_of(first),
         limits=walk.limits,
-        notices=tuple(_notices(container, walk, first, times[-1] + last_duration)),
+        notices=(*damage, *_notices(container, walk, first, times[-1] + last_duration)),
+        damage=damage,
     )
 
 
@@ -330,9 +334,7 @@ def _stream_info(stream: Stream) -> StreamInfo:
     )
 
 
-def _notices(
-    container: InputContainer, walk: Decoding, first: VideoFrame, end: Fraction
-) -> list[str]:
+def _damage(walk: Decoding) -> tuple[str, ...]:
     found = []
     if walk.damaged:
         found.append(f"{walk.damaged} of {walk.packets} packets are damaged and were skipped")
@@ -342,6 +344,13 @@ def _notices(
         found.append(
             f"{walk.unplaced} frames share a time with another or go back, and are left out"
         )
+    return tuple(found)
+
+
+def _notices(
+    container: InputContainer, walk: Decoding, first: VideoFrame, end: Fraction
+) -> list[str]:
+    found = []
     if walk.untimed:
         found.append(f"{walk.untimed} frames have no time in the file and are counted at its rate")
     if first.interlaced_frame:

@@ -181,7 +181,8 @@ class _Plane:
     """Largest mean difference of a frame, in codes of 8 bits, with no sign."""
     values: list[float] = field(default_factory=list)
 
-    def add(self, one: Codes, other: Codes, depth: int) -> None:
+    def add(self, one: Codes, other: Codes, depth: int) -> float:
+        """Take the plane of a frame; gives its PSNR, dB."""
         difference = one.astype(np.float32)
         difference -= other
         flat = difference.ravel()
@@ -190,6 +191,7 @@ class _Plane:
         self.least = min(self.least, psnr)
         self.shift = max(self.shift, abs(float(flat.mean())) / 2 ** (depth - 8))
         self.values.append(psnr)
+        return psnr
 
     @property
     def mean(self) -> float:
@@ -213,6 +215,7 @@ class _Walk:
         self._count = 0
         self._read = 0  # frames of the source so far
         self._planes: list[_Plane] = []
+        self._worst = (inf, Fraction(0))  # least PSNR of a plane, and when that frame is shown
         self._letters = ""
         self._compared = 0
         self._made = MadeWatch()
@@ -246,7 +249,8 @@ class _Walk:
         for place, (one, other) in enumerate(pairs):
             if place == len(self._planes):
                 self._planes.append(_Plane())
-            self._planes[place].add(one, other, layout.depth)
+            psnr = self._planes[place].add(one, other, layout.depth)
+            self._worst = min(self._worst, (psnr, original.time))
         self._letters = _letters(layout)
         self._compared += 1
 
@@ -264,11 +268,13 @@ class _Walk:
             f"{letter} {_decibel(plane.least)}"
             for letter, plane in zip(self._letters, self._planes, strict=False)
         )
+        good = least >= self._promise.faithful
+        worst = "" if good or not told else f" (worst at {float(self._worst[1]):.3f} s)"
         return [
             Check(
                 name="given frames' pictures",
-                passed=self._compared == wanted and least >= self._promise.faithful,
-                found=f"{self._compared} compared, at least {told or 'none'}",
+                passed=self._compared == wanted and good,
+                found=f"{self._compared} compared, at least {told or 'none'}{worst}",
                 needed=f"{wanted}, {_decibel(self._promise.faithful)} or more",
             ),
             Check(

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from mardini_cli import api
-from mardini_cli.errors import ProofError
+from mardini_cli.errors import DamagedMediaError, ProofError
 from mardini_cli.events import Event, Finished, Verified
 from mardini_cli.media.writer import Writer
+from tests.media.clips import Recipe, make_clip, with_broken_packets
 from tests.pipeline.clips import even_times, nano_weights, write_clip
 
 
@@ -26,6 +27,16 @@ def clip(tmp_path: Path) -> Path:
 def run(clip: Path, weights: str, **settings: Any) -> list[Event]:
     request = api.InterpolateRequest(clip=clip, model=weights, device="cpu", **settings)
     return list(api.interpolate(request))
+
+
+def spoil_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every frame comes four milliseconds late, as from a writer with a fault."""
+    original = Writer._take
+
+    def late(self: Writer, picture: Any, time: Any) -> None:
+        original(self, picture, time + 4 * self._clock.base)
+
+    monkeypatch.setattr(Writer, "_take", late)
 
 
 def test_a_result_is_proved_and_then_told(clip: Path, weights: str) -> None:
@@ -82,13 +93,7 @@ def test_every_way_of_interpolating_proves_right(
 def test_a_result_that_is_wrong_never_gets_its_name(
     clip: Path, weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every frame comes four milliseconds late, as from a writer with a fault."""
-    original = Writer._take
-
-    def late(self: Writer, picture: Any, time: Any) -> None:
-        original(self, picture, time + 4 * self._clock.base)
-
-    monkeypatch.setattr(Writer, "_take", late)
+    spoil_times(monkeypatch)
     before = set(clip.parent.iterdir())
 
     with pytest.raises(ProofError, match="given frames' times") as error:
@@ -98,15 +103,52 @@ def test_a_result_that_is_wrong_never_gets_its_name(
     assert set(clip.parent.iterdir()) == before
 
 
+def damaged_clip(path: Path) -> Path:
+    """Frame 5 ends in the middle of its picture, and FFmpeg says nothing of it."""
+    make_clip(path, Recipe(codec="mjpeg", pixel_format="yuvj420p", options={}))
+    whole = bytearray(path.read_bytes())
+    begin = -1
+    for _ in range(6):
+        begin = whole.index(b"\xff\xd8", begin + 1)
+    pixels = whole.index(b"\xff\xda", begin)
+    middle = (pixels + whole.index(b"\xff\xd9", pixels)) // 2
+    whole[middle : middle + 2] = b"\xff\xd9"
+    path.write_bytes(whole)
+    return path
+
+
+def test_a_frame_that_decodes_otherwise_every_time_is_the_inputs_fault(
+    tmp_path: Path, weights: str
+) -> None:
+    """What its decoder leaves of it is what the memory held; no report of ours would help."""
+    clip = damaged_clip(tmp_path / "in.avi")
+
+    with pytest.raises(DamagedMediaError) as error:
+        run(clip, weights, codec="ffv1", output=tmp_path / "out.mkv")
+
+    assert "frame 5 at 0.200 s is another picture each time it is decoded" in error.value.found
+    assert "given frames' pictures" in error.value.found
+    assert "(worst at 0.200 s)" in error.value.found
+    assert "--no-verify" in error.value.do
+    assert "report" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.avi"]
+
+
+def test_known_damage_is_told_where_the_proof_fails(
+    tmp_path: Path, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_times(monkeypatch)
+    options = {"bf": "0", "g": "1", "preset": "ultrafast"}
+    clip = with_broken_packets(make_clip(tmp_path / "in.mp4", Recipe(options=options)), [3])
+
+    with pytest.raises(DamagedMediaError, match="1 of 8 packets are damaged and were skipped"):
+        run(clip, weights)
+
+
 def test_without_proof_the_result_is_kept_as_it_is(
     clip: Path, weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Writer._take
-
-    def late(self: Writer, picture: Any, time: Any) -> None:
-        original(self, picture, time + 4 * self._clock.base)
-
-    monkeypatch.setattr(Writer, "_take", late)
+    spoil_times(monkeypatch)
 
     events = run(clip, weights, verify=False)
 

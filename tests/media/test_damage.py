@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mardini_cli.media.damage import find
+from mardini_cli.media.damage import find, unsteady
 from mardini_cli.media.probe import probe
+from mardini_cli.media.source import ClipSource
 
 Pixels = NDArray[np.uint8]
 
@@ -33,6 +34,11 @@ def written(path: Path, frames: list[Pixels]) -> Path:
 
 def found_in(tmp_path: Path, frames: list[Pixels]) -> dict[str, list[int]]:
     return find(probe(written(tmp_path / "clip.mkv", frames)))
+
+
+def test_whole_clips_decode_to_the_same_pictures_every_time(tmp_path: Path) -> None:
+    """``tests/api/test_proof.py`` has one that does not."""
+    assert unsteady(ClipSource(probe(written(tmp_path / "clip.mkv", moving())))) is None
 
 
 def test_black_frames_between_lit_ones_are_found(tmp_path: Path) -> None:
