@@ -121,7 +121,11 @@ def _stage_price(
 ) -> StagePrice:
     world, cuda = where
     drawn = [(share, window_of(stage, mask)) for share, mask in _masks(stage)]
-    counted = [(share, count(model, stage, window)) for share, window in drawn]
+    counted = [
+        (share * part, count(model, seen, window))
+        for share, window in drawn
+        for part, seen in _seen_as(stage)
+    ]
     with META:
         objective = KINDS[stage.kind](model, stage)
     moving = sum(p.numel() for p in objective.parameters() if p.requires_grad)
@@ -198,6 +202,13 @@ def _counts(tokens: dict[str, int], name: str, place: int) -> Any:
         tokens[name] = b * f * n
 
     return hook
+
+
+def _seen_as(stage: StageConfig) -> Iterator[tuple[float, StageConfig]]:
+    """The stage where the denoiser sees whole frames, and where it sees crops, and their shares."""
+    for part, crops in ((1 - stage.crops, 0.0), (stage.crops, 1.0)):
+        if part:
+            yield part, replace(stage, crops=crops)
 
 
 def seen_of(model: MarDini, stage: StageConfig, mask: Tensor) -> Seen:

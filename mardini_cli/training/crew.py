@@ -134,6 +134,7 @@ class Chance:
     ) -> None:
         self.rng, self.crew, self.parts = torch.Generator(device).manual_seed(seed), crew, part[1]
         self.first, self.every = crew.share(part)
+        self.host = torch.Generator().manual_seed(seed + 1)  # not what the others begin with
 
     def normal(self, like: Tensor) -> Tensor:
         """Unit normal of that shape, ``b ...``."""
@@ -151,6 +152,11 @@ class Chance:
         return self._mine(
             torch.randint(low, high, shape, generator=self.rng, device=self.rng.device)
         )
+
+    def common(self, count: int) -> list[float]:
+        """``count`` numbers in [0, 1) that all windows of a step share; known to the host."""
+        drawn: list[float] = torch.rand(count, generator=self.host).tolist()
+        return drawn
 
     def _mine(self, drawn: Tensor) -> Tensor:
         return drawn[self.first :: self.every]

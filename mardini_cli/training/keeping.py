@@ -39,15 +39,16 @@ class Keeper(Protocol):
 
 
 class Whole:
-    """One file, written by the first process."""
+    """One file, written by the first process. What is read back waits on the host until it is put
+    in its place: the device would have to hold all of it twice."""
 
-    def __init__(self, folder: Path, crew: Crew, device: torch.device) -> None:
-        self.folder, self.crew, self.device = folder, crew, device
+    def __init__(self, folder: Path, crew: Crew) -> None:
+        self.folder, self.crew = folder, crew
         self.state: dict[str, Tensor] = {}
 
     def place(self) -> Place | None:
         """See ``Keeper.place``."""
-        found = checkpoint.load(self.folder, self.device)
+        found = checkpoint.load(self.folder, torch.device("cpu"))
         if found is None:
             return None
         place, self.state = found
@@ -124,10 +125,10 @@ def _named(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     }
 
 
-def keeper(config: TrainConfig, crew: Crew, device: torch.device) -> Keeper:
+def keeper(config: TrainConfig, crew: Crew) -> Keeper:
     """The keeper that the settings ask for."""
     folder = Path(config.out)
-    return Shared(folder, crew) if config.shard else Whole(folder, crew, device)
+    return Shared(folder, crew) if config.shard else Whole(folder, crew)
 
 
 def stands(folder: Path) -> bool:

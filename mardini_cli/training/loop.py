@@ -87,7 +87,7 @@ class Run:
         self.sharded = config.shard and self.crew.world > 1
         if self.sharded:
             share_out(self.model, self.crew, self.device)
-        self.keeper = keeping.keeper(config, self.crew, self.device)
+        self.keeper = keeping.keeper(config, self.crew)
         self.supply = Supply(config, self.device, self.crew)
         self.started, self.steps = time.perf_counter(), 0
         self.stop, self.paused = Stop(), False

@@ -26,6 +26,7 @@ from mardini_cli.training import losses
 from mardini_cli.training.adapters import Adapters
 from mardini_cli.training.batches import Batch
 from mardini_cli.training.crew import Chance, Crew
+from mardini_cli.training.crops import draw_crop
 from mardini_cli.training.seen import Seen, look, see
 from mardini_cli.training.stages import Kind, StageConfig
 
@@ -295,6 +296,15 @@ class LatentObjective(Resting):
 
     def ask(self, step: Step) -> Asked:
         """See ``Objective.ask``."""
+        return self._asked(step, self.stage.crops)
+
+    @torch.no_grad()
+    def score(self, batch: Batch | Seen) -> dict[str, Tensor]:
+        """The loss on whole frames."""
+        return {"loss": self._asked(Step(batch, _steady(batch)), 0.0).total}
+
+    def _asked(self, step: Step, crops: float) -> Asked:
+        """Work the loss out, with a share of crops."""
         model, schedule = self.model, Schedule()
         seen, chance = self.seen(step), step.chance
         with torch.no_grad():
@@ -309,6 +319,9 @@ class LatentObjective(Resting):
         if self.stage.kind == "joint":
             signal = model.plan(given)
             drop = chance.uniform(b) < self.stage.drop
+        if box := draw_crop(given.token_grid, crops, chance):
+            patch = model.config.denoiser.patch
+            given, clean, noise = given.cut(box), box.of(clean, patch), box.of(noise, patch)
         told = model.velocity(schedule.add_noise(clean, noise, t), t, given, signal, drop)
         loss = F.mse_loss(told.float(), schedule.v_from(clean, noise, t))
         return Asked(loss, None, {"v": loss.detach()})

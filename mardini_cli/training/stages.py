@@ -81,6 +81,9 @@ class StageConfig:
     """Whether the decoder reads the planner's signal."""
     drop: float = 0.1
     """Share of windows whose signal is replaced by the null signal (paper)."""
+    crops: float = 0.0
+    """Share of steps in which the denoiser sees half of the rows and columns, at their place in the
+    frame, and the planner the whole (denoiser and joint)."""
     minutes: float = 0.0
     """Longest time, to which the schedule is fitted; 0 is no limit. Where it ends a stage before
     its steps do, another run ends elsewhere."""
@@ -147,6 +150,12 @@ class StageConfig:
             (self.lora >= 0, f"lora = {self.lora}", "0 or more"),
             (self.average >= 0, f"average = {self.average}", "0 or more"),
             (0 <= min(self.betas) <= max(self.betas) < 1, f"betas = {self.betas}", "0 to below 1"),
+            (0 <= self.crops <= 1, f"crops = {self.crops}", "a share from 0 to 1"),
+            (
+                not self.crops or self.kind in DENOISING,
+                f"crops = {self.crops} in a stage of kind {self.kind}",
+                f"a kind in which the denoiser learns: {_names(DENOISING)}",
+            ),
             (0 <= self.photos <= 1, f"photos = {self.photos}", "a share from 0 to 1"),
             (0 <= low <= high <= 1, f"keep = {self.keep}", "two rising shares from 0 to 1"),
             (

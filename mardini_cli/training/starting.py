@@ -86,7 +86,7 @@ def start(config: TrainConfig, device: torch.device) -> MarDini:
         return around(config).to(device)
     if not config.init:
         return MarDini(preset(config.preset)).to(device)
-    found = keeping.load(Path(config.init), device)
+    found = keeping.load(Path(config.init), torch.device("cpu"))  # its optimiser as well
     if found is None:
         return weights.load(config.init, device, torch.float32)
     place, state = found
@@ -113,6 +113,12 @@ def check_stage(stage: StageConfig, model: ModelConfig, world: int) -> None:
             f"stage {stage.name} of kind {stage.kind} with preset {model.preset}, which has {has}",
             needed=needed[stage.kind],
             do="change kind or preset",
+        )
+    if stage.crops and model.positions == "counted":
+        raise ConfigError(
+            f"stage {stage.name}: crops = {stage.crops} with counted positions",
+            needed="real positions, which tell where in the frame a crop lies",
+            do="set crops to 0",
         )
     if stage.slots > model.window:
         raise ConfigError(
