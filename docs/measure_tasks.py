@@ -201,7 +201,8 @@ def hearing(line: Line) -> Callable[[Event], None]:
 
 def call(cell: Cell, output: Path, hear: Callable[[Event], None]) -> Finished:
     """Call the public function of a task."""
-    flags = {"resume": "never", "overwrite": True, "model": cell.model, **cell.flags}
+    one = {"devices": "0"} if cuda_count() else {}  # the same words load the model once
+    flags = {"resume": "never", "overwrite": True, "model": cell.model, **one, **cell.flags}
     task = getattr(mardini_cli, cell.task)
     finished: Finished = task(*cell.sources, on_event=hear, output=output, **flags)
     return finished
@@ -365,7 +366,7 @@ def memory(model: str, place: Path) -> Iterator[Cell]:
             sources=(source,),
             model=model,
             flags={"factor": 4, "verify": False, "batch": 1, **settings},
-            again=False,
+            again=high == SIZES[0][0],  # its first run may load the model
         )
         yield cell
         if not settings:
