@@ -22,7 +22,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
@@ -41,7 +41,6 @@ from mardini_cli.bench.measuring import forget, peak_of
 from mardini_cli.bench.profiling import Profile, taken_apart
 from mardini_cli.config import ModelConfig, preset
 from mardini_cli.device import choose_device, choose_dtype, cores, synchronise
-from mardini_cli.model.attention import Identity, IdentityAttention, KeysValues, Made, Places
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.training import cost, crew
 from mardini_cli.training.batches import Batch
@@ -574,17 +573,15 @@ def identity(found: Found, device: torch.device, words: argparse.Namespace, unti
             batches.append(see(known, one.to(device), stage.kind).to(device))
         if monotonic() > until - 0.8 * whole or len(batches) == 400:
             break
-    kinds: list[tuple[str, Identity | None]] = [
+    kinds: list[tuple[str, Literal["token", "frame", "off"]]] = [
         ("on: a given token asks itself", "token"),
         ("on: a given token asks its frame", "frame"),
-        ("off: a given token asks all", None),
+        ("off: a given token asks all", "off"),
     ]
     most, seconds = 0, 0.2 * whole
     for name, reading in kinds:
-        model = model_of(replace(sizes, identity=reading or "token"), device)
+        model = model_of(replace(sizes, identity=reading), device)
         model.autoencoder.load_state_dict(state, strict=False)
-        if reading is None:
-            open_up(model)
         rows = learnt(model, stage, batches, (most, seconds))
         found.curves[name] = rows
         most = most or rows[-1][0]
@@ -594,30 +591,6 @@ def identity(found: Found, device: torch.device, words: argparse.Namespace, unti
             f"{rows[-1][1]:.4f} at step {rows[-1][0]}; {len(batches)} batches of {batch} windows"
         )
         forget(device)
-
-
-def open_up(model: MarDini) -> None:
-    """Let given frames ask all tokens as made ones do: no Identity Attention."""
-    for layer in model.modules():
-        if isinstance(layer, IdentityAttention):
-            setattr(layer, "attend", all_ask(layer))  # noqa: B010  # of this model alone
-
-
-def all_ask(layer: IdentityAttention) -> Callable[[Tensor, KeysValues, Places], Tensor]:
-    """What attention does if every frame counts as made."""
-    attend = layer.attend
-
-    def asked(x: Tensor, keys_values: KeysValues, places: Places) -> Tensor:
-        windows, rotary = places.made.windows, places.rotary
-        made = _all_made(windows, len(x) // windows, x.device)
-        return attend(x, keys_values, Places(made, rotary, rotary, None))
-
-    return asked
-
-
-@cache
-def _all_made(windows: int, slots: int, device: torch.device) -> Made:
-    return Made.of(torch.ones(windows, slots, dtype=torch.bool, device=device))
 
 
 def learnt(

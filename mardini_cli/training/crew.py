@@ -99,6 +99,14 @@ class Crew:
             dist.all_reduce(square)
         return square.sqrt()
 
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Mean of what the processes have of the same shape, in a tensor of its own."""
+        if self.world == 1:
+            return tensor
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total / self.world
+
     def agree(self, value: float, device: torch.device) -> float:
         """The largest of all processes' values: they must end a stage at the same step."""
         if self.world == 1:

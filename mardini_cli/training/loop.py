@@ -266,7 +266,7 @@ class Run:
                 "losses were no numbers or their gradients far too long",
             )
         if done % _TELL == 0 or behind >= 1:
-            figures = {name: round(float(x), 6) for name, x in stepper.figures.items()}
+            figures = {name: round(x, 6) for name, x in stepper.told().items()}
             told = {"seconds": round(self._elapsed(), 2), **figures}
             if skipped:
                 told["skipped"] = skipped

@@ -90,3 +90,16 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     one, two = saved(str(tmp_path / "one")), saved(str(tmp_path / "two"))
     apart = {name: float((one[name] - two[name]).abs().max()) for name in one}
     assert max(apart.values()) < 1e-5, max(apart, key=lambda name: apart[name])
+    for alone_row, both_row in zip(*map(losses, (tmp_path / "one", tmp_path / "two")), strict=True):
+        assert both_row == pytest.approx(alone_row, rel=1e-3)
+
+
+def losses(out: Path) -> list[dict[str, float]]:
+    """What the log tells of steps, without the time that they took."""
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    left_out = ("seconds", "stage", "step")
+    return [
+        {key: value for key, value in row.items() if key not in left_out}
+        for row in rows
+        if "total" in row
+    ]
