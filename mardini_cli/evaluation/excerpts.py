@@ -22,7 +22,7 @@ from torch import Tensor
 
 from mardini_cli.errors import MardiniError, MissingFileError, NotMediaError, TooFewFramesError
 from mardini_cli.evaluation.fitting import FITS
-from mardini_cli.evaluation.protocols import SLOTS, Cut
+from mardini_cli.evaluation.protocols import Cut
 from mardini_cli.media.pictures import read_picture
 from mardini_cli.media.probe import probe
 from mardini_cli.media.reader import read, rgb
@@ -124,7 +124,7 @@ def excerpts_of(path: Path, place: int, cut: Cut, root: Path) -> list[Excerpt] |
         if not windows:
             raise TooFewFramesError(
                 f"{path.name} holds {len(pictures)} frames",
-                needed=f"at least {SLOTS}",
+                needed=f"at least {cut.slots}",
                 do="leave it out or name a longer clip",
             )
         wanted = {index for _, window in windows for index in window}

@@ -17,7 +17,7 @@ from mardini_cli.evaluation.excerpts import OWN_MARK, Excerpt
 from mardini_cli.evaluation.protocols import Protocol
 from mardini_cli.evaluation.tables import Row
 
-ARITHMETIC = 2
+ARITHMETIC = 3
 """Raised whenever a figure's arithmetic or a baseline changes: older rows are measured anew."""
 
 

@@ -56,9 +56,23 @@ SETS: Final[Mapping[str, Measure]] = MappingProxyType(
 FEWEST: Final[Mapping[str, int]] = MappingProxyType({"fid": 2048, "fvd": 300})
 """Samples (frames, windows) below which such a figure is mostly one of their number: the covariance
 of 2,048 features needs more than as many; VIDIM-Bench has 357 windows."""
-FLAGS: Final = ("frozen", "black", "exploding")
+DRIFT: Final[Mapping[str, Measure]] = MappingProxyType(
+    {
+        "sharpness": Measure(title="sharpness", good="one", decimals=2),
+        "motion": Measure(title="motion", good="one", decimals=2),
+        "colour": Measure(title="colour", good="less", decimals=1),
+    }
+)
+"""What is told by the distance from the last given frame, in stretches of so many frames."""
+STRETCH: Final = 8
+FLAGS: Final = ("frozen", "blank", "exploding")
 """Figures of a row that are 1 or 0: what no one could use."""
 MINUS: Final = "\N{MINUS SIGN}"
+
+
+def drift_key(name: str, last: int) -> str:
+    """Field of a row: a measure of ``DRIFT`` over the stretch that ends so many frames away."""
+    return f"{name}@{last}"
 
 
 def signed(measure: Measure, value: float) -> str:

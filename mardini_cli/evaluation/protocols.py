@@ -4,7 +4,8 @@ Room: evaluation. Pure data and arithmetic on counts: no torch, no files, so tha
 may name the protocols in its help. ``excerpts`` fills the slots with frames.
 
 Of every clip and stride one window of 9 slots is taken, from the middle of the clip, so that the
-choice depends on nothing but the clip's length. VIDIM-Bench tiles whole clips instead.
+choice depends on nothing but the clip's length. VIDIM-Bench tiles whole clips instead; ``drift``
+asks for 50 slots in a row, which the model makes in rolling windows, as ``extend`` does.
 Source: VIDIM-Bench, Jain et al. 2024 (VIDIM) and its data set scripts.
 """
 
@@ -33,6 +34,8 @@ class Cut:
     """``crop``: short side to 288, centre 256 x 256. ``native``: frames as they are.
     ``linear-light``: the largest even centre square, to 256 by area means of light.
     ``squash``: to 256 x 256 whatever the shape."""
+    slots: int = SLOTS
+    strides: tuple[int, ...] = STRIDES
     tiled: bool = False
     """Windows one after the other, the tail dropped; otherwise one from the middle a stride."""
     most: int | None = None
@@ -44,7 +47,7 @@ class Cut:
         """Stride and frames of every window of a clip of ``count`` frames."""
         if self.tiled:
             return [(1, window) for window in tiled_windows(count)[:MOST_A_CLIP]]
-        found = ((stride, middle_window(count, stride)) for stride in STRIDES)
+        found = ((stride, middle_window(count, stride, self.slots)) for stride in self.strides)
         return [(stride, window) for stride, window in found if window is not None]
 
     def ordinal(self, clip: int, window: int) -> int:
@@ -54,13 +57,14 @@ class Cut:
 
 CROP: Final = Cut(name="crop", fit="crop")
 NATIVE: Final = Cut(name="native", fit="native")
+LONG: Final = Cut(name="long", fit="crop", slots=50, strides=(1,))
 DAVIS: Final = Cut(name="davis", fit="linear-light", tiled=True, expected=357)
 UCF101: Final = Cut(name="ucf101", fit="squash", tiled=True, most=400, expected=400)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
-    """A window of ``SLOTS`` frames and the slots whose frames are given."""
+    """A window of frames and the slots whose frames are given."""
 
     name: str
     given: tuple[int, ...]
@@ -70,29 +74,39 @@ class Protocol:
     """Measure the middle frame alone as well, as VIDIM-Bench does."""
 
     def __post_init__(self) -> None:
-        inside = all(0 <= slot < SLOTS for slot in self.given)
+        inside = all(0 <= slot < self.slots for slot in self.given)
         ascending = list(self.given) == sorted(set(self.given))
-        if not (inside and ascending and 0 < len(self.given) < SLOTS):
+        if not (inside and ascending and 0 < len(self.given) < self.slots):
             raise ConfigError(
                 f"protocol {self.name} gives slots {self.given}",
-                needed=f"ascending slots from 0 to {SLOTS - 1}, at least one and not all",
+                needed=f"ascending slots from 0 to {self.slots - 1}, at least one and not all",
                 do="change 'given'",
             )
 
     @property
+    def slots(self) -> int:
+        """How many frames a window has."""
+        return self.cut.slots
+
+    @property
+    def drifts(self) -> bool:
+        """Whether figures are told by the distance from the last given frame as well."""
+        return self.slots > SLOTS
+
+    @property
     def made(self) -> tuple[int, ...]:
         """Slots to be made."""
-        return tuple(slot for slot in range(SLOTS) if slot not in self.given)
+        return tuple(slot for slot in range(self.slots) if slot not in self.given)
 
     @property
     def mask(self) -> tuple[bool, ...]:
         """A flag a slot, True = to be made."""
-        return tuple(slot not in self.given for slot in range(SLOTS))
+        return tuple(slot not in self.given for slot in range(self.slots))
 
     @property
     def one_sided(self) -> bool:
         """Some made slot has given frames on one side only."""
-        return self.given[0] > 0 or self.given[-1] < SLOTS - 1
+        return self.given[0] > 0 or self.given[-1] < self.slots - 1
 
     @property
     def runs(self) -> list[tuple[slice, int]]:
@@ -121,13 +135,14 @@ PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
         for protocol in (
             *_CROPPED,
             *(replace(one, name=f"{one.name}-native", cut=NATIVE) for one in _CROPPED),
+            Protocol(name="drift", given=(0, 1), cut=LONG),
             Protocol(name="davis-7", given=(0, 8), cut=DAVIS, middle=True),
             Protocol(name="ucf101-7", given=(0, 8), cut=UCF101, middle=True),
         )
     }
 )
 WORDS: Final = (
-    f"{', '.join(one.name for one in _CROPPED)}, each also NAME-native; davis-7, ucf101-7"
+    f"{', '.join(one.name for one in _CROPPED)}, each also NAME-native; drift, davis-7, ucf101-7"
 )
 """All names, for help and errors."""
 
@@ -143,9 +158,9 @@ def protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def middle_window(count: int, stride: int) -> range | None:
+def middle_window(count: int, stride: int, slots: int = SLOTS) -> range | None:
     """Frames of the window in the middle of a clip of ``count`` frames; None if it is too short."""
-    span = (SLOTS - 1) * stride + 1
+    span = (slots - 1) * stride + 1
     if count < span:
         return None
     start = (count - span) // 2

@@ -18,9 +18,12 @@ from mardini_cli.evaluation.tables import (
     Row,
     Where,
     columns_of,
+    drift_body,
+    drift_head,
     flagged,
     heading,
     sets_of,
+    stretches,
 )
 from mardini_cli.media.sheet import smaller
 
@@ -150,6 +153,10 @@ def _protocol(
     yield _table(whole, titles)
     if told := flagged(whole, titles):
         yield f"<p>{escape(told)}</p>"
+    for name, ends in stretches(whole).items():
+        cells = drift_body(name, ends, whole, titles)
+        body = ["<tr>" + "".join(f"<td>{escape(text)}" for text in row) for row in cells]
+        yield f"<h3>{escape(name)}, by distance</h3>{wide(drift_head(ends), body)}"
     yield from _against(whole, titles)
     yield "<details><summary>By motion: thirds of the windows</summary>"
     for third in dict.fromkeys(line.third for line in lines if line.third != "all"):

@@ -8,6 +8,7 @@ Dimension key
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from mardini_cli.evaluation.excerpts import Excerpt
 from mardini_cli.evaluation.lpips import Lpips
 from mardini_cli.evaluation.protocols import SLOTS, Protocol
 from mardini_cli.evaluation.tables import Row
+from mardini_cli.pipeline import faults
+from mardini_cli.tasks.plan import Slot, Window
 
 MIDDLE = SLOTS // 2
 
@@ -85,7 +88,38 @@ def _figures(windows: Tensor, true: Tensor, protocol: Protocol) -> dict[str, Ten
         "sharpness": temporal.sharpness(ours, true[:, list(protocol.given)]),
         "flicker": temporal.flicker(windows, protocol.mask),
         "motion": temporal.motion(windows, true, protocol.mask),
-        **temporal.broken(windows, true, protocol.mask),
+        **flags(windows, true, protocol),
+        **(temporal.drift(windows, true, protocol.given) if protocol.drifts else {}),
+    }
+
+
+def flags(windows: Tensor, true: Tensor, protocol: Protocol) -> dict[str, Tensor]:
+    """Whether windows hold frames that no one could use; 1 = yes, 0 = no, each ``b``.
+
+    frozen: they stand still where the truth moves. blank and exploding: what every command would
+    refuse (``pipeline.faults``), empty frames and those without likeness; or far too rich ones.
+
+    Args:
+        windows: ``b f 3 h w``.
+        true: the true windows.
+        protocol: which slots are made.
+    """
+    slots = tuple(
+        Slot(n, Fraction(n), None if is_made else n) for n, is_made in enumerate(protocol.mask)
+    )
+    given, made = list(protocol.given), list(protocol.made)
+    found = [
+        {fault.what for fault in faults.find(Window(slots), one[given], one[made])}
+        for one in windows
+    ]
+    blank, unlike = (
+        torch.tensor([float(bool(kinds & those)) for those in found], device=windows.device)
+        for kinds in ({faults.ALL_OVER, faults.NOTHING}, {faults.UNLIKE})
+    )
+    return {
+        "frozen": temporal.frozen(windows, true, protocol.mask),
+        "blank": blank,
+        "exploding": torch.maximum(temporal.wild(windows, protocol.mask), unlike),
     }
 
 

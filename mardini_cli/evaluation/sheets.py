@@ -155,11 +155,12 @@ def draw(
         for title, w in whole.items()
     }  # f h w 3
     kinds = ["made" if made_here else "given" for made_here in protocol.mask]
+    shown = range(0, protocol.slots, max(1, protocol.slots // (SLOTS - 1)))
     contact_sheet(
         folder / chosen.file,
-        [list(window) for window in windows.values()],
+        [[window[slot] for slot in shown] for window in windows.values()],
         row_labels=list(windows),
-        column_labels=[f"{slot} {kind}" for slot, kind in enumerate(kinds)],
+        column_labels=[f"{slot} {kinds[slot]}" for slot in shown],
     )
     write_player(
         folder / chosen.player,
@@ -168,6 +169,6 @@ def draw(
                 [(f"{title}, {kinds[slot]}", w[slot]) for title, w in windows.items()],
                 PLAYER_COLUMNS,
             )
-            for slot in range(SLOTS)
+            for slot in range(protocol.slots)
         ),
     )

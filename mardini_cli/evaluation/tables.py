@@ -8,12 +8,13 @@ the windows of a protocol into three thirds of equal size, the same for every me
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mardini_cli.evaluation.measures import FLAGS, MEASURES, SETS
+from mardini_cli.evaluation.measures import DRIFT, FLAGS, MEASURES, SETS, drift_key
 
 BOOTSTRAPS: Final = 1000
 BOOTSTRAP_SEED: Final = 20240901
@@ -67,7 +68,9 @@ class Line:
     over: dict[str, dict[str, Mean]] = field(default_factory=dict)
     """Method to the paired differences to it, over the same windows."""
     flags: dict[str, int] = field(default_factory=dict)
-    """How many windows are frozen, black, exploding."""
+    """How many windows are frozen, blank, exploding."""
+    drift: dict[str, Mean] = field(default_factory=dict)
+    """By ``measures.drift_key``: how figures change with the distance from the given frames."""
     sets: dict[str, float] = field(default_factory=dict)
     """By name of ``measures.SETS``: all of the method's windows together against the truth's."""
 
@@ -113,6 +116,7 @@ def summarise(rows: Sequence[Row], against: Sequence[str] = ("dis",)) -> list[Li
 def _line(third: str, rows: Sequence[Row], rivals: Mapping[str, Sequence[Row]]) -> Line:
     clips = [row.clip for row in rows]
     names = [name for name in MEASURES if all(name in row.figures for row in rows)]
+    keys = [key for key in rows[0].figures if "@" in key]
     values = _values(rows, names)
     over = {}
     for rival, others in rivals.items():
@@ -128,6 +132,7 @@ def _line(third: str, rows: Sequence[Row], rivals: Mapping[str, Sequence[Row]]) 
         clips=len(set(clips)),
         means=dict(zip(names, bootstrap(values, clips), strict=True)),
         over=over,
+        drift=dict(zip(keys, bootstrap(_values(rows, keys), clips), strict=True)),
         flags={flag: round(sum(row.figures.get(flag, 0) for row in rows)) for flag in FLAGS},
     )
 
@@ -221,10 +226,50 @@ def _table(title: str, lines: Sequence[Line], titles: Mapping[str, str]) -> str:
         ]
         for line in lines
     ]
-    rule = ["---"] * len(head)
-    rows = "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *body])
+    rows = _rows(head, body)
     told = flagged(lines, titles)
-    return f"### {title}\n\n{rows}\n" + (f"\n{told}\n" if told else "")
+    drifts = "".join(
+        f"\n{name}:\n\n{_rows(drift_head(ends), drift_body(name, ends, lines, titles))}\n"
+        for name, ends in stretches(lines).items()
+    )
+    return f"### {title}\n\n{rows}\n" + (f"\n{told}\n" if told else "") + drifts
+
+
+def _rows(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    rule = ["---"] * len(head)
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *body])
+
+
+def stretches(lines: Sequence[Line]) -> dict[str, list[int]]:
+    """Measures that are told by distance, and where their stretches end."""
+    found: dict[str, list[int]] = {}
+    for key in lines[0].drift:
+        name, _, last = key.partition("@")
+        found.setdefault(name, []).append(int(last))
+    return found
+
+
+def drift_head(ends: Sequence[int]) -> list[str]:
+    """Titles of a table by distance: frames from the last given one."""
+    return ["frames away", *(f"{a + 1}-{b}" for a, b in pairwise([0, *ends]))]
+
+
+def drift_body(
+    name: str, ends: Sequence[int], lines: Sequence[Line], titles: Mapping[str, str]
+) -> list[list[str]]:
+    """Its rows: a method, and the mean of each stretch with half of its interval."""
+    measure = DRIFT[name]
+
+    def told(mean: Mean) -> str:
+        return f"{measure.shown(mean.value)} ±{measure.shown((mean.high - mean.low) / 2)}"
+
+    return [
+        [
+            titles.get(line.method, line.method),
+            *(told(line.drift[drift_key(name, last)]) for last in ends),
+        ]
+        for line in lines
+    ]
 
 
 def cell(name: str, mean: Mean) -> str:

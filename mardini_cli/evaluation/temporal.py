@@ -16,6 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from mardini_cli.evaluation.measures import STRETCH, drift_key
 from mardini_cli.evaluation.metrics import luma, pair
 from mardini_cli.model import prior
 from mardini_cli.model.warping import warp
@@ -25,12 +26,8 @@ STILL: Final = 0.1
 """A step is frozen below this share of the true step's luma change..."""
 STIRS: Final = 1.0
 """...where the true step changes luma by at least so many levels in the mean."""
-DARK: Final = 0.25
-"""A frame is black below this share of the darkest given frame's mean luma."""
 WILD: Final = 2.5
-"""A frame explodes above this multiple of the sharpest given frame's gradient energy..."""
-BURNT: Final = 0.25
-"""...or if so much more of it than of any given frame is at the ends of the scale."""
+"""A frame explodes above this multiple of the sharpest given frame's gradient energy."""
 
 
 def gradient_energy(frames: Tensor) -> Tensor:
@@ -95,6 +92,33 @@ def motion(frames: Tensor, true: Tensor, made: Sequence[bool]) -> Tensor:
     return ratio(change, wanted)
 
 
+def drift(frames: Tensor, true: Tensor, given: Sequence[int]) -> dict[str, Tensor]:
+    """How frames change with their distance from the last given one, stretch by stretch.
+
+    By ``measures.drift_key``, each ``b``: sharpness over the given frames'; motion energy over the
+    truth's; colour, the largest difference of a channel's mean from the true frame's, in 8-bit
+    levels, in the mean.
+
+    Args:
+        frames: windows, ``b f 3 h w``.
+        true: the true windows.
+        given: slots of the given frames; all after the last of them are made.
+    """
+    energy = gradient_energy(frames)
+    sharp = energy / energy[:, list(given)].mean(1, keepdim=True).clamp_min(1e-12)
+    means = (frames - true).float().mean((-2, -1)).abs().amax(-1) / LEVEL  # b f
+    ours, theirs = (luma(x).diff(dim=1).square().mean((-2, -1)) for x in (frames, true))  # b f-1
+    found = {}
+    for first in range(given[-1] + 1, frames.shape[1], STRETCH):
+        part = slice(first, first + STRETCH)
+        steps = slice(first - 1, first - 1 + STRETCH)
+        last = min(first + STRETCH, frames.shape[1]) - 1 - given[-1]
+        found[drift_key("sharpness", last)] = sharp[:, part].mean(1)
+        found[drift_key("motion", last)] = ratio(ours[:, steps].mean(1), theirs[:, steps].mean(1))
+        found[drift_key("colour", last)] = means[:, part].mean(1)
+    return found
+
+
 def warp_errors(frames: Tensor, made: Sequence[bool]) -> list[float]:
     """How far neighbouring slots are from being one scene in motion, in 8-bit levels; a window.
 
@@ -129,44 +153,35 @@ def _warp_error(window: Tensor, pairs: Sequence[int]) -> float:
     return float((difference * seen).sum() / seen.sum().clamp_min(1)) / LEVEL
 
 
-def broken(frames: Tensor, true: Tensor, made: Sequence[bool]) -> dict[str, Tensor]:
-    """Whether windows hold frames that no one could use; 1 = yes, 0 = no, each ``...``.
-
-    frozen: most steps with a made frame stand still where the truth moves. black: a made frame is
-    far darker than every given one. exploding: a made frame is far wilder, or far more of it is
-    at the ends of the scale, than any given one.
+def frozen(frames: Tensor, true: Tensor, made: Sequence[bool]) -> Tensor:
+    """Whether most steps with a made frame stand still where the truth moves; 1 = yes, ``...``.
 
     Args:
         frames: a whole window, ``... f 3 h w``.
         true: the true window.
         made: a flag a slot, True = made.
     """
-    ours = [i for i, is_made in enumerate(made) if is_made]
-    given = [i for i, is_made in enumerate(made) if not is_made]
     pairs = [i for i in range(len(made) - 1) if made[i] or made[i + 1]]
-    y, truth = luma(frames), luma(true)
     step, wanted = (
-        x.diff(dim=-3)[..., pairs, :, :].abs().mean(dim=(-2, -1)) / LEVEL for x in (y, truth)
+        luma(x).diff(dim=-3)[..., pairs, :, :].abs().mean(dim=(-2, -1)) / LEVEL
+        for x in (frames, true)
     )
     still = (step < STILL * wanted) & (wanted >= STIRS)
-    light = y.mean(dim=(-2, -1))
+    return (still.float().mean(-1) > 0.5).float()
+
+
+def wild(frames: Tensor, made: Sequence[bool]) -> Tensor:
+    """Whether a made frame has far more gradient energy than any given one; 1 = yes, ``...``.
+
+    Args:
+        frames: a whole window, ``... f 3 h w``.
+        made: a flag a slot, True = made.
+    """
     energy = gradient_energy(frames)
-    burnt = ((y <= LEVEL) | (y >= 1 - LEVEL)).float().mean(dim=(-2, -1))
-
-    def least(x: Tensor) -> Tensor:
-        return x[..., given].amin(-1, keepdim=True)
-
-    def most(x: Tensor) -> Tensor:
-        return x[..., given].amax(-1, keepdim=True)
-
-    dark = light[..., ours] < DARK * least(light)
-    wild = energy[..., ours] > WILD * most(energy) + LEVEL
-    over = burnt[..., ours] > most(burnt) + BURNT
-    return {
-        "frozen": (still.float().mean(-1) > 0.5).float(),
-        "black": dark.any(-1).float(),
-        "exploding": (wild | over).any(-1).float(),
-    }
+    ours = [i for i, is_made in enumerate(made) if is_made]
+    given = [i for i, is_made in enumerate(made) if not is_made]
+    most = energy[..., given].amax(-1, keepdim=True)
+    return (energy[..., ours] > WILD * most + LEVEL).any(-1).float()
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:

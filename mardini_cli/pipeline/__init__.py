@@ -5,6 +5,7 @@ nor who asked. Prints nothing.
 """
 
 from mardini_cli.pipeline.desk import Picture
+from mardini_cli.pipeline.joins import matched
 from mardini_cli.pipeline.keeping import KeepSettings, fits
 from mardini_cli.pipeline.making import Maker, paint
 from mardini_cli.pipeline.settings import MakeSettings
@@ -18,6 +19,7 @@ __all__ = [
     "Picture",
     "fits",
     "hold_still",
+    "matched",
     "paint",
     "run",
 ]

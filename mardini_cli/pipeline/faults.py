@@ -44,6 +44,10 @@ HASTE: Final = 2
 """A fade may go on so many times as quickly as the given frames show it."""
 
 NO_NUMBER: Final = "NaN or infinity"
+ALL_OVER: Final = "black or white all over"
+NOTHING: Final = "nothing to see"
+NO_MOTION: Final = "no motion"
+UNLIKE: Final = "no likeness to given frames"
 
 _KR, _KG, _KB = 0.299, 0.587, 0.114
 
@@ -89,9 +93,7 @@ def find(window: Window, given: Tensor, made: Tensor) -> list[Fault]:
     gone = _gone(window, looks)
     sample = slice(None), slice(0, 3), slice(None, None, EVERY), slice(None, None, EVERY)
     burnt = [n for n in _burnt(given[sample], made[sample]) if n not in gone]
-    return _faults(
-        {"black or white all over": burnt, **_likeness(window, looks, _looks(made), gone)}, slots
-    )
+    return _faults({ALL_OVER: burnt, **_likeness(window, looks, _looks(made), gone)}, slots)
 
 
 def _faults(found: dict[str, list[int]], slots: Sequence[Slot]) -> list[Fault]:
@@ -174,9 +176,9 @@ def _likeness(
             strange.add(beyond[0])
         blank |= {n for n in beyond if n not in gone and made[n].contrast <= BLANK}
     return {
-        "nothing to see": sorted(blank),
-        "no motion": sorted(still),
-        "no likeness to given frames": sorted(strange),
+        NOTHING: sorted(blank),
+        NO_MOTION: sorted(still),
+        UNLIKE: sorted(strange),
     }
 
 

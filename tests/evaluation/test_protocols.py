@@ -27,7 +27,11 @@ def test_the_protocols_give_and_make_these_slots() -> None:
         "animate": "Gmmmmmmmm",
     }
     native = {f"{name}-native": slots for name, slots in cropped.items()}
-    assert drawn == cropped | native | {"davis-7": "GmmmmmmmG", "ucf101-7": "GmmmmmmmG"}
+    assert drawn == cropped | native | {
+        "drift": "GG" + 48 * "m",
+        "davis-7": "GmmmmmmmG",
+        "ucf101-7": "GmmmmmmmG",
+    }
 
 
 def test_cuts_say_at_what_size_and_which_windows() -> None:

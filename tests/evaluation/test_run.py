@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from mardini_cli import weights
-from mardini_cli.config import nano
+from mardini_cli.config import SamplerConfig, nano
 from mardini_cli.errors import (
     ConfigError,
     MadeFrameError,
@@ -20,6 +21,7 @@ from mardini_cli.errors import (
     WeightsError,
 )
 from mardini_cli.evaluation.excerpts import Excerpt, excerpts_of
+from mardini_cli.evaluation.measures import DRIFT
 from mardini_cli.evaluation.ours import Maker
 from mardini_cli.evaluation.protocols import CROP, PROTOCOLS
 from mardini_cli.evaluation.request import EvaluateRequest
@@ -27,6 +29,9 @@ from mardini_cli.evaluation.run import evaluate
 from mardini_cli.evaluation.score import score
 from mardini_cli.events import Event, Measured, Progress, Warned
 from mardini_cli.model.mardini import MarDini
+from mardini_cli.pipeline import Maker as PipelineMaker
+from mardini_cli.pipeline import MakeSettings
+from mardini_cli.tasks.extend import extend
 
 WriteClip = Callable[..., Path]
 X8 = PROTOCOLS["x8"]
@@ -74,7 +79,7 @@ def test_the_truth_scores_perfectly_and_shuffled_frames_badly(found: list[Excerp
             assert good[name] == pytest.approx(1, abs=1e-4)
         assert good["sharpness"] == pytest.approx(1, abs=0.1)
         assert good["flicker"] < 0.1
-        assert (good["frozen"], good["black"], good["exploding"]) == (0, 0, 0)
+        assert (good["frozen"], good["blank"], good["exploding"]) == (0, 0, 0)
         assert poor["psnr"] < 20
         assert poor["ssim"] < 0.3
         assert poor["ms_ssim"] < 0.6
@@ -389,3 +394,42 @@ def test_still_pixels_are_held_as_in_every_command(model: MarDini, found: list[E
 
     for row, one in zip(made, still, strict=True):
         torch.testing.assert_close(row, one.frames[:1].expand(7, -1, -1, -1))
+
+
+def test_drift_is_measured_of_what_extend_makes(model: MarDini, write_clip: WriteClip) -> None:
+    drift = replace(PROTOCOLS["drift"], cut=replace(PROTOCOLS["drift"].cut, slots=18))
+    path = write_clip("pan.mkv", frames=20)
+    read = excerpts_of(path, 0, drift.cut, path.parent)
+    assert isinstance(read, list)
+    (excerpt,) = read
+    maker = Maker(model=model, device=torch.device("cpu"), dtype=torch.float32, seed=0)
+
+    made = maker.make(read, drift, (0,))
+    (row,) = score(read, [0.0], made["ours-0"], drift, "ours-0")
+
+    settings = MakeSettings(sampler=SamplerConfig(steps=0), match=True, strict=False)
+    make = PipelineMaker(model, settings)
+    times = [Fraction(0), Fraction(1)]
+    pictures = {n: excerpt.frames[n].permute(1, 2, 0).numpy() for n in (0, 1)}
+    for window in extend(times, Fraction(2), model.config.window, after=16).windows:
+        given = [pictures[slot.index] for slot in window.given]
+        pictures |= {slot.index: picture for slot, picture in make([window], [given])}
+    wanted = torch.stack([torch.from_numpy(pictures[n]).permute(2, 0, 1) for n in drift.made])
+    torch.testing.assert_close(made["ours-0"][0], wanted, rtol=0, atol=1e-4)
+    assert {f"{name}@{last}" for name in DRIFT for last in (8, 16)} <= set(row.figures)
+
+
+def test_a_drift_table_tells_every_stretch(write_clip: WriteClip, tmp_path: Path) -> None:
+    write_clip("pan.mkv", frames=52, speed=1)
+
+    _, told = run(
+        folder=tmp_path, output=tmp_path / "out", protocols=("drift",), baselines=("repeat",),
+        sheets=True,
+    )  # fmt: skip
+
+    table = (tmp_path / "out/table.md").read_text()
+    assert "| frames away | 1-8 | 9-16 | 17-24 | 25-32 | 33-40 | 41-48 |" in table
+    assert "41-48" in (tmp_path / "out/report.html").read_text()
+    line = next(m for m in told["means"] if m["third"] == "all")
+    assert line["drift"]["motion@48"]["value"] == 0
+    assert list((tmp_path / "out/sheets").glob("drift-*.jpg"))

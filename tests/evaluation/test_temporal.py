@@ -5,6 +5,8 @@ import torch
 from torch import Tensor
 
 from mardini_cli.evaluation import temporal
+from mardini_cli.evaluation.protocols import Cut, Protocol
+from mardini_cli.evaluation.score import flags
 
 WINDOW = (False, True, True, True, False)
 
@@ -76,32 +78,63 @@ def test_warp_error_is_small_for_a_pan_and_large_for_frames_that_hang_together_n
     assert noise > 1.4 * pan
 
 
-def flags(frames: Tensor, true: Tensor) -> list[str]:
-    return [name for name, flag in temporal.broken(frames, true, WINDOW).items() if flag]
+FILL = Protocol(name="five", given=(0, 4), cut=Cut(name="five", fit="crop", slots=5))
+
+
+def flagged(frames: Tensor, true: Tensor) -> list[str]:
+    return [name for name, flag in flags(frames[None], true[None], FILL).items() if flag]
 
 
 def test_true_frames_are_not_broken() -> None:
-    assert flags(moving(2), moving(2)) == []
+    assert flagged(moving(2), moving(2)) == []
 
 
 def test_frozen_frames_are_found_where_the_truth_moves_and_only_there() -> None:
     still = moving(0)
 
-    assert flags(still, moving(2)) == ["frozen"]
-    assert flags(still, still) == []
+    assert flagged(still, moving(2)) == ["frozen"]
+    assert flagged(still, still) == []
 
 
-def test_one_black_frame_is_found() -> None:
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_one_empty_frame_is_found(level: float) -> None:
     frames = moving(2)
-    frames[2] *= 0.1
+    frames[2] = level
 
-    assert flags(frames, moving(2)) == ["black"]
+    assert "blank" in flagged(frames, moving(2))
 
 
-@pytest.mark.parametrize("spoil", ["noise", "white"])
+@pytest.mark.parametrize("spoil", ["noise", "dark"])
 def test_exploding_frames_are_found(spoil: str) -> None:
     frames = moving(2)
     noise = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(2)).round()
-    frames[3] = noise if spoil == "noise" else 1.0
+    frames[3] = 0.5 + 0.5 * (noise - 0.5) if spoil == "noise" else 0.1 * frames[3]
 
-    assert flags(frames, moving(2)) == ["exploding"]
+    assert flagged(frames, moving(2)) == ["exploding"]
+
+
+def test_the_truth_does_not_drift_and_what_fades_or_stops_does() -> None:
+    true = torch.stack([picture().roll(2 * i, -1) for i in range(18)])
+    faded, stopped = true.clone(), true.clone()
+    for slot in range(2, 18):
+        faded[slot] = faded[slot].lerp(faded[slot].mean((-2, -1), keepdim=True), slot / 20)
+        faded[slot] += (slot - 1) / 255
+    stopped[10:] = true[9]
+
+    perfect, soft, still = (
+        {name: x.item() for name, x in temporal.drift(f[None], true[None], (0, 1)).items()}
+        for f in (true, faded, stopped)
+    )
+
+    assert list(perfect) == [
+        f"{name}@{last}" for last in (8, 16) for name in ("sharpness", "motion", "colour")
+    ]
+    for last in (8, 16):
+        assert perfect[f"sharpness@{last}"] == pytest.approx(1, abs=0.1)
+        assert perfect[f"motion@{last}"] == pytest.approx(1)
+        assert perfect[f"colour@{last}"] == 0
+    assert soft["sharpness@16"] < soft["sharpness@8"] < 0.9
+    assert soft["colour@8"] == pytest.approx(4.5, abs=0.1)
+    assert soft["colour@16"] == pytest.approx(12.5, abs=0.1)
+    assert still["motion@8"] == pytest.approx(1)
+    assert still["motion@16"] == 0
