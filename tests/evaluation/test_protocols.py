@@ -66,7 +66,7 @@ def test_windows_of_a_tiled_folder_are_the_whole_nines_and_their_seeds_never_mee
 
 def test_only_protocols_with_a_free_end_are_one_sided() -> None:
     assert [p.name for p in PROTOCOLS.values() if p.one_sided] == [
-        "extend", "animate", "extend-native", "animate-native"
+        "extend", "animate", "extend-native", "animate-native", "drift"
     ]  # fmt: skip
 
 
