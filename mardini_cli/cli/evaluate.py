@@ -116,7 +116,8 @@ def evaluate(
     """Measure how near made frames come to the true ones, beside baselines.
 
     Of every clip two windows of 9 frames are taken from its middle, at stride 1 and 2, as 256 x 256
-    crops (or as they are, with NAME-native); davis-7 and ucf101-7 are the halves of VIDIM-Bench.
+    crops (or as they are, with NAME-native); drift makes 48 frames after two;
+    davis-7 and ucf101-7 are the halves of VIDIM-Bench.
     Some frames are given, the others are made by each method and compared with the truth: PSNR,
     SSIM, MS-SSIM and HaarPSI (more is better), GMSD and flicker (less is better), sharpness, motion
     and warp error (1 is right; averaging raises PSNR and lowers sharpness). A run that was

@@ -86,7 +86,7 @@ def test_json_is_lines_of_events(clips: Path, tmp_path: Path) -> None:
         (
             [".", "--protocol", "x3"],
             "mardini: unknown protocol 'x3'; needs one of x8, x4, x2, fill, extend, animate,"
-            " each also NAME-native; davis-7, ucf101-7; choose one",
+            " each also NAME-native; drift, davis-7, ucf101-7; choose one",
             2,
         ),
         (
