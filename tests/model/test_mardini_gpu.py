@@ -43,8 +43,7 @@ def test_a_window_of_any_given_frames_is_made(name: str, given: tuple[int, ...])
 
 def test_windows_of_several_threads_leave_torch_as_it_was() -> None:
     models = [
-        settle(MarDini(preset(name)).eval().cuda(), torch.bfloat16)
-        for name in ("nano", "nano-vae")
+        settle(MarDini(preset(name)).eval().cuda(), torch.bfloat16) for name in ("nano", "nano-vae")
     ]
     with ThreadPoolExecutor(4) as threads:
         jobs = [threads.submit(made, models[i % 2], (0, 2 + i % 3)) for i in range(32)]
