@@ -229,6 +229,7 @@ def disk(runs: str = "10", apart: str = "") -> None:
         whole = copied(source, Path(place, "whole"))
         assert run(whole, words_for("interpolate"), said).status == 0
         wanted, chance = result(whole), random.Random(0)
+        size = next(whole.glob("out.*")).stat().st_size
         small, good, refused = Path(place, "small"), 0, []
         small.mkdir()
         for number in range(int(runs)):
@@ -238,7 +239,7 @@ def disk(runs: str = "10", apart: str = "") -> None:
             try:
                 folder = copied(source, small / "run")
                 (folder / "mine.txt").write_bytes(b"mine")
-                room = chance.randrange(4096, 50_000 if where else 600_000)
+                room = chance.randrange(4096, size - 4096 if where else 600_000)
                 free = shutil.disk_usage(small).free
                 (small / "ballast").write_bytes(bytes(max(free - room, 0)))
                 full = run(folder, words, said)

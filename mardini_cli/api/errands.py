@@ -1,16 +1,21 @@
 """One item of a batch, from wherever its input lies to wherever its result goes.
 
-Room: api. The one door to fsspec, which opens addresses (``s3://``, ``gs://``, ``file://``...).
-Light to import.
+Room: api. The one door to fsspec, which opens addresses (``s3://``, ``gs://``, ``file://``...);
+the web is read by Python itself. Light to import.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit
+from urllib.request import urlopen
 
 from mardini_cli.api.making import MakeRequest
 from mardini_cli.api.settings import TASKS, run
@@ -19,6 +24,10 @@ from mardini_cli.events import Drawn, Event, Finished, Recorded
 
 if TYPE_CHECKING:
     from mardini_cli.api.batch import Item
+
+
+PATIENCE: Final = 20.0
+"""Seconds that a host may take to answer."""
 
 
 def errand(item: Item) -> Iterator[Event]:
@@ -69,19 +78,47 @@ def _fetched(item: Item, folder: Path) -> MakeRequest:
     field = TASKS[item.task].source
     copies = []
     for number, address in enumerate(item.inputs):
-        path = folder / str(number) / PurePosixPath(address).name
+        path = folder / str(number) / _name(address)
         path.parent.mkdir()
-        with _translated(address) as fsspec:
-            try:
-                files, where = fsspec.core.url_to_fs(address)
-                files.get_file(where, str(path))
-            except OSError as error:
-                raise MissingFileError(
-                    f"{address}: {error}", needed="a file that can be read", do="check the address"
-                ) from error
+        try:
+            if _is_web(address):
+                _fetch_from_web(address, path)
+            else:
+                with _translated(address) as fsspec:
+                    files, where = fsspec.core.url_to_fs(address)
+                    files.get_file(where, str(path))
+        except (OSError, HTTPException) as error:
+            if isinstance(error, HTTPError):
+                error.close()  # it holds the connection open
+            raise MissingFileError(
+                f"{address}: {error}", needed="a file that can be read", do="check the address"
+            ) from error
         copies.append(path)
     source: dict[str, Any] = {field: tuple(copies) if field == "images" else copies[0]}
     return replace(item.request, **source)
+
+
+def _is_web(address: str) -> bool:
+    return address.startswith(("http://", "https://"))
+
+
+def _name(address: str) -> str:
+    """The name of the file; of a web address, without what is asked after ``?``."""
+    path = unquote(urlsplit(address).path) if _is_web(address) else address
+    return PurePosixPath(path).name or "input"
+
+
+def _fetch_from_web(address: str, path: Path) -> None:
+    """Read from the web by Python itself: fsspec needs a package for it.
+
+    Raises:
+        OSError, HTTPException: there is none, or it broke off.
+    """
+    with urlopen(address, timeout=PATIENCE) as answer, path.open("wb") as file:
+        shutil.copyfileobj(answer, file)
+        promised = answer.headers.get("Content-Length")
+    if promised is not None and path.stat().st_size != int(promised):
+        raise OSError(f"it broke off after {path.stat().st_size} of {promised} bytes")
 
 
 def _sent(path: Path, folder: str) -> str:

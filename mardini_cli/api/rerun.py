@@ -130,7 +130,7 @@ def _check_ending(output: Path, record: Record) -> None:
         raise ConfigError(
             f"{output} in place of a '{ending}'",
             needed=f"a name that ends in {ending}",
-            do=f"try -o {output.with_suffix(ending).name}",
+            do=f"try -o {output.stem or 'again'}{ending}",  # "." and "/" have no name
         )
 
 

@@ -3,7 +3,8 @@
 Room: api.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mardini_cli.events import Event, Exported, Priced
@@ -34,7 +35,8 @@ def train(
 
     from mardini_cli.training.loop import Run  # from here on torch is needed
 
-    yield from Run(settings, resume).events()
+    with _folder_of_use(Path(settings.out)):
+        yield from Run(settings, resume).events()
 
 
 def train_cache(
@@ -66,7 +68,8 @@ def train_cache(
 
     from mardini_cli.training.caching import fill
 
-    yield from fill(settings, stage, steps, overwrite=overwrite)
+    with _folder_of_use(Path(settings.out)):
+        yield from fill(settings, stage, steps, overwrite=overwrite)
 
 
 def train_export(
@@ -120,3 +123,20 @@ def train_price(config: Path, changes: Sequence[str] = ()) -> Priced:
     from mardini_cli.training.cost import price
 
     return price(settings)
+
+
+@contextmanager
+def _folder_of_use(folder: Path) -> Iterator[None]:
+    """Take folders that were made for a run away again where it came to nothing but settings."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        yield
+    except BaseException:
+        from mardini_cli.training.report import SETTINGS
+
+        with suppress(OSError):  # from the first on that holds something, all stay
+            if new and list(folder.iterdir()) == [folder / SETTINGS]:
+                (folder / SETTINGS).unlink()
+            for one in new:
+                one.rmdir()
+        raise

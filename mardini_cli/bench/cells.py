@@ -41,8 +41,7 @@ class Cell:
     batch: int = 1
     """Windows made at once."""
     way: Way = "kept"
-    channels_last: bool | None = None
-    """Layout of the autoencoder's convolutions; None as in every command."""
+    channels_last: bool = True
 
     @property
     def made(self) -> int:
@@ -166,7 +165,7 @@ def targets() -> list[Cell]:
     return [
         plain,
         replace(plain, name=f"{plain.name}, whole windows", way="plain"),
-        replace(plain, name=f"{plain.name}, VAE channels last", channels_last=True),
+        replace(plain, name=f"{plain.name}, VAE not channels last", channels_last=False),
         guided,
         replace(guided, name=f"{guided.name}, whole windows", way="plain"),
         replace(plain, name="l-t, 17 frames, 1024", size=(1024, 1024)),

@@ -1,12 +1,16 @@
 """Batches: every item once, whatever happens to the others."""
 
+import http.server
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import fsspec
 import psutil
 import pytest
 from hypothesis import given
@@ -231,6 +235,71 @@ def test_results_are_sent_to_an_address_and_inputs_fetched_from_one(
         "walk.x2.preview.png",
     ]
     assert len(read_back(tmp_path / "far" / "away" / "walk.x2.mkv")) == 5
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A web server on this machine with a clip, and one that breaks off."""
+    root = tmp_path / "web"
+    root.mkdir()
+    clip = write_clip(root / "walk.mkv", even_times(3)).read_bytes()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != "/short.mkv":
+                super().do_GET()
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(clip)))
+            self.end_headers()
+            self.wfile.write(clip[:-100])
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    make = partial(Handler, directory=str(root))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), make) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_an_input_is_fetched_from_the_web_and_its_result_sent_to_any_file_system(
+    wish: api.InterpolateRequest, web: str
+) -> None:
+    """``memory://`` stands for the object stores: it knows no folders and no local paths."""
+    (found,) = api.gathered([f"{web}/walk.mkv?token=a%20b"], api.FILMS).inputs
+    item = api.item_of(1, wish, found, "memory://bucket/far")
+
+    events = list(api.errand(item))
+
+    (result,) = [event for event in events if isinstance(event, Finished)]
+    store = fsspec.filesystem("memory")
+    assert result.address == "memory://bucket/far/walk.x2.mkv"
+    assert store.ls("/bucket/far", detail=False) == ["/bucket/far/walk.x2.mkv"]
+    assert store.size("/bucket/far/walk.x2.mkv") == result.size
+
+
+def test_an_input_comes_from_any_file_system(wish: api.InterpolateRequest, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "walk.mkv", even_times(3))
+    fsspec.filesystem("memory").put_file(str(clip), "/bucket/in/walk.mkv")
+    (found,) = api.gathered(["memory://bucket/in/walk.mkv"], api.FILMS).inputs
+
+    list(api.errand(api.item_of(1, wish, found, str(tmp_path / "out"))))
+
+    assert len(read_back(tmp_path / "out" / "walk.x2.mkv")) == 5
+
+
+def test_the_web_fails_in_one_line_and_leaves_nothing(
+    wish: api.InterpolateRequest, web: str, tmp_path: Path
+) -> None:
+    for name, told in (("short.mkv", "it broke off after"), ("gone.mkv", "HTTP Error 404")):
+        (found,) = api.gathered([f"{web}/{name}"], api.FILMS).inputs
+        with pytest.raises(MissingFileError, match=told):
+            list(api.errand(api.item_of(1, wish, found, str(tmp_path / "out"))))
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_address_that_nothing_answers_to_is_one_line(

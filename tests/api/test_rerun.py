@@ -178,6 +178,16 @@ def test_another_container_is_refused(wish: api.InterpolateRequest, tmp_path: Pa
         again(recorded(wish), output=tmp_path / "again.mp4")
 
 
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_place_without_a_name_is_refused_with_one(
+    name: str, wish: api.InterpolateRequest
+) -> None:
+    record = recorded(wish)
+
+    with pytest.raises(ConfigError, match=r"try -o again\.mkv"):
+        again(record, output=Path(name))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -4,6 +4,7 @@ Every one of them ends in success or in one clear line, exit 1 or 2, and leaves 
 """
 
 import io
+import json
 import os
 import shutil
 import sys
@@ -21,7 +22,11 @@ from typer.main import get_command
 from mardini_cli.cli.app import app, main
 from tests.pipeline.clips import even_times, nano_weights, write_clip
 
-COMMANDS = ("interpolate", "animate", "extend", "fill", "probe", "verify")
+MAKING = ("interpolate", "animate", "extend", "fill")
+COMMANDS = (
+    *MAKING,
+    *("probe", "verify", "batch", "rerun", "train", "train cache", "train export"),
+)
 ODD = (
     *("", "0", "1", "2", "-1", "3.5", "1e400", "nan", "inf", "1/0", "99999999999999999999", "a,b"),
     *("auto", "off", "none", "abc", "../..", "\x1b[31m", "üñ", "%s%n", "0..1", "1..0", "0..9e9"),
@@ -80,38 +85,109 @@ RIGHT: dict[str, tuple[str, ...]] = {
     "--input-size": ("64x48", "99999x99999"),
     "--input-pix-fmt": ("yuv420p",),
     "--resume": ("auto", "never", "force"),
+    "--shard": ("1/2", "2/2", "3/2"),
+    "--engine": ("local", "cloud"),
+    "--gpu-share": ("0.5",),
+    "--retries": ("2",),
+    "--init": ("nano", "in.mkv"),
+    "--data": ("clips", "in.mkv"),
+    "--lora": ("2",),
+    "--stages": ("tune", "vae"),
+    "--stage": ("guided",),
+    "--storage": ("int8", "bf16", "fp32"),
+    "--licence": ("mit",),
 }
+TRAINING = """
+preset = "nano"
+data = ["clips"]
+out = "run"
+device = "cpu"
+workers = 0
+[[stages]]
+name = "guided"
+kind = "guided"
+steps = 1
+batch = 1
+side = 48
+"""
 INPUTS = ("in.mkv", "in.png", "no.mkv", "text.mp4", "pictures", "p%d.png", "-", "in.mkv in.png", "")
+OWN_INPUTS = {
+    "batch": ("drawn.toml", "drawn.toml", "text.mp4", "no.toml", "pictures", "-", ""),
+    "rerun": ("in.x2.mkv.json", "in.x2.mkv.json", "in.mkv", "drawn.toml", "no.json", "-", ""),
+    "train": ("train.toml", "train.toml", "clips", "in.mkv", "drawn.toml", "no.toml", "a=b", ""),
+    "train cache": ("train.toml", "train.toml", "clips", "no.toml", ""),
+    "train export": ("ended", "nano", "no", "in.mkv", ""),
+}
+KEYS = ("seed", "preset", "side", "rate", "precision", "lora", "cache", "average", "stages", "xyz")
+"""Settings of training, as KEY=VALUE."""
 LEFT_OUT = {
     *("--model", "--write-cuts", "--work-dir", "--help", "--until", "--max-minutes", "--workers"),
-    *("--sidecar", "--log-file", "--output-dir", "--compile"),
+    *("--sidecar", "--log-file", "--output-dir", "--compile", "--minutes"),
 }
 """What goes to the network, is meant to leave something, or takes long: processes, compilers."""
+LONG = {"train": {"--stages"}, "train cache": {"--steps"}}
+"""What takes long in one command alone."""
 
 
 def options_of(command: str) -> list[tuple[str, bool]]:
     """Names of a command's options, and whether each takes a word."""
-    found = []
-    for param in get_command(app).commands[command].params:  # type: ignore[attr-defined]
+    found, node = [], get_command(app)
+    for word in command.split():
+        node = node.commands[word]  # type: ignore[attr-defined]
+    if command == "train":
+        node = node.commands["run"]  # type: ignore[attr-defined]
+    for param in node.params:
         name = max(param.opts, key=len)
-        if name.startswith("--") and name not in LEFT_OUT:
-            found.append((name, not param.is_flag))
+        if name.startswith("--") and name not in LEFT_OUT | LONG.get(command, set()):
+            found.append((name, not getattr(param, "is_flag", False)))
     return found
+
+
+def word_for(draw: st.DrawFn, name: str) -> str:
+    """A word for an option: three times in four a right one, where there are such."""
+    right = RIGHT.get(name, ())
+    is_right = bool(right) and draw(st.integers(0, 3)) > 0
+    return draw(st.sampled_from(right if is_right else ODD))
+
+
+@st.composite
+def job_files(draw: st.DrawFn) -> str:
+    """Up to two jobs with up to four settings each, under the names of flags; in strings."""
+    lines = ["[all]", 'model = "nano"', 'device = "cpu"', "max_frames = 60"]
+    for _ in range(draw(st.integers(0, 2))):
+        task = draw(st.sampled_from((*MAKING, "keyframes", "probe")))
+        source = draw(st.sampled_from(INPUTS))
+        lines += ["[[job]]", f"task = {json.dumps(task)}", f"input = {json.dumps(source)}"]
+        if task == "animate":
+            lines += ["steps = 1", "frames = 3"]
+        known = options_of(task) if task in MAKING else [("--output", True)]
+        for name, takes_word in draw(st.lists(st.sampled_from(known), max_size=4, unique=True)):
+            key = name.removeprefix("--").replace("-", "_")
+            word = word_for(draw, name).encode(errors="replace").decode()
+            lines.append(f"{key} = {json.dumps(word) if takes_word else 'true'}")
+    return "\n".join(lines)
 
 
 @st.composite
 def command_lines(draw: st.DrawFn) -> list[str]:
     """A command, its inputs and up to five of its options."""
     command = draw(st.sampled_from(COMMANDS))
-    words = [command, *draw(st.sampled_from(INPUTS)).split()]
+    inputs = OWN_INPUTS.get(command, INPUTS)
+    words = [*command.split(), *draw(st.sampled_from(inputs)).split()]
+    if command == "train":
+        for key in draw(st.lists(st.sampled_from(KEYS), max_size=2, unique=True)):
+            words.append(f"{key}={draw(st.sampled_from(ODD))}")
     chosen = draw(st.lists(st.sampled_from(options_of(command)), max_size=5, unique=True))
     for name, takes_word in chosen:
         words.append(name)
         if takes_word:
-            right = RIGHT.get(name, ())
-            is_right = bool(right) and draw(st.integers(0, 3)) > 0
-            words.append(draw(st.sampled_from(right if is_right else ODD)))
-    if command not in ("probe", "verify"):
+            words.append(word_for(draw, name))
+    if command == "batch":
+        words[1:1] = ["--workers", "0"]
+    if command.startswith("train") and command != "train export":
+        words += ["workers=0", "device=cpu"]
+        words[-2:-2] = ["--steps", "1"] if command == "train cache" else ["--minutes", "0.005"]
+    if command in MAKING:
         # Small work, and not the default weights; first, so that the chosen ones win.
         words[1:1] = ["--model", "nano", "--max-frames", "60", "--device", "cpu", "--workers", "0"]
         if command == "animate":
@@ -167,12 +243,23 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(folder / "in.png", folder / f"p{number}.png")
     (folder / "text.mp4").write_text("no film")
     nano_weights(folder / "nano")
+    (folder / "clips").mkdir()
+    write_clip(folder / "clips" / "walk.mkv", even_times(12))
+    (folder / "train.toml").write_text(TRAINING)
+    with chdir(folder):
+        for words in (
+            ["interpolate", "in.mkv", "--model", "nano", "--device", "cpu", "--sidecar"],
+            ["train", "train.toml"],
+        ):
+            assert run(words)[0] == 0
+    (folder / "run").rename(folder / "ended")
     return folder
 
 
-def check(words: list[str], files: Path) -> None:
+def check(words: list[str], jobs: str, files: Path) -> None:
     """One command line, from the words to the folder afterwards."""
     with room(files) as place:
+        (place / "drawn.toml").write_text(jobs, encoding="utf-8")
         before = listing(place)
         code, out, err = run(words)
         left = listing(place) - before
@@ -186,25 +273,29 @@ def check(words: list[str], files: Path) -> None:
         table = words[0] == "verify" and out  # it tells in a table what does not hold
         failed = "--json" in words and '"failed"' in out  # of several, each tells its own
         assert told or table or failed, (words, code, err)
-        if "in.png" not in words:  # of several inputs, those that could be done were done
-            assert not left, (words, left, err)
+        if words[0] == "batch" or "in.png" in words:  # those that could be done were done
+            left = {name for name in left if name.startswith(".")}
+        assert not left, (words, left, err)
     else:
-        assert out or "-" in words or "--quiet" in words, (words, err)
+        quiet = {"-", "--quiet", "--dry-run"} & set(words)
+        assert out or quiet or words[0] == "batch", (words, err)
 
 
 checked = settings(suppress_health_check=list(HealthCheck))
 
 
 @settings(checked, max_examples=60)
-@for_all(words=command_lines())
-def test_any_command_line_ends_in_success_or_one_clear_line(words: list[str], files: Path) -> None:
+@for_all(words=command_lines(), jobs=job_files())
+def test_any_command_line_ends_in_success_or_one_clear_line(
+    words: list[str], jobs: str, files: Path
+) -> None:
     assume(not any("\x00" in word for word in words))
 
-    check(words, files)
+    check(words, jobs, files)
 
 
 @pytest.mark.slow
 @settings(checked, max_examples=1500)
-@for_all(words=command_lines())
-def test_so_do_many_more(words: list[str], files: Path) -> None:
-    check(words, files)
+@for_all(words=command_lines(), jobs=job_files())
+def test_so_do_many_more(words: list[str], jobs: str, files: Path) -> None:
+    check(words, jobs, files)

@@ -94,6 +94,17 @@ def test_what_is_not_there_is_one_line(words: tuple[str, ...], told: str, folder
     assert shown.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [("train", "clips"), ("train", "cache", "train.toml")])
+def test_a_run_that_came_to_nothing_leaves_no_folder(words: tuple[str, ...], folder: Path) -> None:
+    """The clip is too small for the usual settings; no stage of the file's can be kept for."""
+    before = sorted(folder.rglob("*"))
+
+    ended = run(folder, *words)
+
+    assert ended.returncode == 2
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_json_gives_one_event_a_line(folder: Path) -> None:
     (folder / "clips" / "broken.mp4").write_text("no film")
 
