@@ -57,8 +57,8 @@ SAMPLING: Final = 4
 """Steps of the sampler."""
 SHOWN: Final = ("x8", "animate")
 """Protocols in which frames are sampled."""
-LOOKS: Final = 8
-"""Times that a run's v-loss is taken."""
+LOOKS: Final = 4
+"""Times that a run's v-loss is taken; as often again in a longer one."""
 AT_ONCE: Final = 8
 """Windows sampled together."""
 Change = Callable[[ModelConfig], ModelConfig]
@@ -240,17 +240,17 @@ def run(row: Row, bench: Bench) -> dict[str, Any]:
     stepper = stepping(row, model, words, steps)
     objective, stage = stepper.objective, stepper.stage
     figures: list[dict[str, Any]] = []
-    ready = time.perf_counter()
+    ready, looks = time.perf_counter(), LOOKS * (1 + (row.length > 1))
     for step in range(steps):
         part = parts[step * len(parts) // steps]
         behind = step / steps
         stepper(part[step % len(part)], step, behind, rate_at(stage, step, behind))
-        if (step + 1) * LOOKS // steps > step * LOOKS // steps:
+        if (step + 1) * looks // steps > step * looks // steps:
             stepper.check(step + 1)
             stepper.movers.average.swap()
             quarter = row.length > 1 and len(figures) % 2 == 1 and step + 1 < steps
             told = {"step": step + 1, "loss": scored(objective, held)}
-            figures.append(told | ({"pictures": shown(objective, bench)} if quarter else {}))
+            figures.append(told | (pictured(objective, bench) if quarter else {}))
             stepper.movers.average.swap()
     trained = time.perf_counter()
     stepper.movers.average.swap()
@@ -262,7 +262,7 @@ def run(row: Row, bench: Bench) -> dict[str, Any]:
         "moving": sum(p.numel() for p in stepper.movers.parameters),
         **facts,
         "loss": figures[-1]["loss"],
-        "pictures": shown(objective, bench, bounds=row.name in ("both", "pictures")),
+        **pictured(objective, bench, bounds=row.name in ("both", "pictures")),
         "curve": figures,
         "seconds": {
             "ready": round(ready - began, 1),
@@ -347,6 +347,14 @@ def scored(objective: Objective, held: Sequence[tuple[str, Seen]]) -> dict[str, 
         for task, seen in held:
             found.setdefault(task, []).append(float(objective.score(seen)["loss"]))
     return {task: round(sum(each) / len(each), 5) for task, each in found.items()}
+
+
+def pictured(objective: Objective, bench: Bench, *, bounds: bool = False) -> dict[str, Any]:
+    """What ``shown`` tells, or why it tells nothing: losses that were measured stand without it."""
+    try:
+        return {"pictures": shown(objective, bench, bounds=bounds)}
+    except Exception:  # noqa: BLE001  # told in the output, and on the screen by the tables
+        return {"pictures": {}, "pictures_failed": traceback.format_exc()}
 
 
 @torch.inference_mode()
@@ -434,7 +442,7 @@ def tables(outputs: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield "| run | method | PSNR | SSIM | sharpness | motion |"
         yield "| --- | --- | --- | --- | --- | --- |"
         for row in rows:
-            for method, figures in row["pictures"][name].items():
+            for method, figures in row["pictures"].get(name, {}).items():
                 told = " | ".join(
                     f"{figures[key][0]:.{digits}f} ±{figures[key][1]:.{digits}f}"
                     for key, digits in (("psnr", 2), ("ssim", 4), ("sharpness", 2))
@@ -455,9 +463,17 @@ def tables(outputs: Sequence[dict[str, Any]]) -> Iterator[str]:
                     f"{figures['ssim'][0]:.4f}, sharpness {figures['sharpness'][0]:.2f}, motion "
                     f"{figures['motion']:.2f}"
                 )
+    for row in (row for row in rows if "pictures_failed" in row):
+        yield f"- `{row['name']}` without pictures: {_last(row['pictures_failed'])}"
     for output in outputs:
         for name, why in output["left_out"].items():
-            yield f"- `{name}` left out: {why.splitlines()[-1]}"
+            yield f"- `{name}` left out: {_last(why)}"
+
+
+def _last(trace: str) -> str:
+    """The line of a trace that says what went wrong: the first that is not indented, after it."""
+    lines = [line for line in trace.splitlines() if line and not line.startswith((" ", "Trace"))]
+    return lines[0] if lines else trace
 
 
 # Command line -------------------------------------------------------------------------------------
