@@ -217,7 +217,7 @@ def command(line: Line, cell: Cell, place: Path) -> None:
     began = monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "mardini_cli", *words, "-o", str(output)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         capture_output=True,
         text=True,
         check=False,

@@ -357,7 +357,7 @@ def state_of(cell: Cell, world: int) -> int:
     """Bytes of what a process holds beside its windows, as ``training.cost`` counts them."""
     _, moving, still = counted(cell)
     shards = world if cell.way == "parts" else 1
-    of_each = (5 if cell.moves else 2) + (cell.way == "whole")  # gradients meet in a copy
+    of_each = 5 if cell.moves else 2
     return 4 * of_each * moving // shards + 4 * still + 2 * (moving + still)
 
 

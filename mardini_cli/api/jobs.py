@@ -278,7 +278,7 @@ def _device_names(request: MakeRequest) -> list[str]:
     """Names for ``choose_device``; a bare number is a CUDA device.
 
     Raises:
-        ConfigError: an empty name.
+        ConfigError: an empty name, or a card twice.
     """
     if request.devices is None:
         return [request.device]
@@ -287,7 +287,13 @@ def _device_names(request: MakeRequest) -> list[str]:
         raise ConfigError(
             f"devices '{request.devices}'", needed="names with commas between", do="try 0,1"
         )
-    return [f"cuda:{name}" if name.isdecimal() else name for name in names]
+    found = [f"cuda:{name}" if name.isdecimal() else name for name in names]
+    cards = [name for name in found if name.startswith("cuda")]
+    if len(set(cards)) < len(cards):  # the weights would lie there twice, and nothing be quicker
+        raise ConfigError(
+            f"devices '{request.devices}'", needed="each card once", do="leave one out"
+        )
+    return found
 
 
 def check_ticks(output: Path, times: Sequence[Fraction]) -> None:

@@ -41,7 +41,8 @@ class Cell:
     batch: int = 1
     """Windows made at once."""
     way: Way = "kept"
-    channels_last: bool = True
+    channels_last: bool | None = None
+    """Layout of the autoencoder's convolutions; None as in every command."""
 
     @property
     def made(self) -> int:
@@ -165,7 +166,7 @@ def targets() -> list[Cell]:
     return [
         plain,
         replace(plain, name=f"{plain.name}, whole windows", way="plain"),
-        replace(plain, name=f"{plain.name}, VAE not channels last", channels_last=False),
+        replace(plain, name=f"{plain.name}, VAE channels last", channels_last=True),
         guided,
         replace(guided, name=f"{guided.name}, whole windows", way="plain"),
         replace(plain, name="l-t, 17 frames, 1024", size=(1024, 1024)),

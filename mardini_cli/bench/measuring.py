@@ -140,8 +140,8 @@ def subject_of(cell: Cell, device: torch.device, dtype: torch.dtype) -> Subject:
         model = MarDini(cell.config).eval()
     model.requires_grad_(False)
     settle(model, dtype)
-    if not cell.channels_last:
-        lay_out(model, torch.contiguous_format)
+    if cell.channels_last is not None:
+        lay_out(model, torch.channels_last if cell.channels_last else torch.contiguous_format)
     if cell.way == "compiled":
         compile_blocks(model)
     return Subject(cell, model, dtype, moving(cell).to(device))

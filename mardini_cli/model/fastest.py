@@ -10,7 +10,7 @@ Dimension key
 
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -30,8 +30,19 @@ SHORT = 64
 """Keys of a set up to which plain products are tried."""
 
 
+_SWITCHES = Lock()
+"""Which kernels torch may take is switched for the whole process, and windows run in threads: what
+one of them allows must not be forbidden by another before it has begun."""
+
+
 def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Torch's own choice."""
+    switched = q.is_cuda and not torch.compiler.is_compiling()
+    with _SWITCHES if switched else nullcontext():
+        return _attend(q, k, v)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # b n h d -> b h n d
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # b n h d
 
@@ -48,8 +59,8 @@ def plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def _only(backend: SDPBackend) -> Dense:
     def dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        with sdpa_kernel(backend):
-            return sdpa(q, k, v)
+        with _SWITCHES, sdpa_kernel(backend):
+            return _attend(q, k, v)
 
     return dense
 

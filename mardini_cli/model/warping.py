@@ -84,6 +84,8 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear, antialiased when it shrinks."""
     if tuple(image.shape[-2:]) == size:
         return image
+    if not len(image):  # flow where one frame is given: CUDA's kernels take no empty batch
+        return image.new_empty(*image.shape[:-2], *size)
     smaller = size[0] < image.shape[-2]
     work = image.float() if smaller else image  # antialiasing knows no bfloat16 on a CPU
     resized = F.interpolate(work, size, mode="bilinear", align_corners=False, antialias=smaller)

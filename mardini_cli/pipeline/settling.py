@@ -16,7 +16,8 @@ def settle(model: MarDini, dtype: torch.dtype) -> MarDini:
     Picture latents are all networks: their weights take the number type that they run in, half of
     the memory. Motion latents hold flow and grids, which stay float32; autocast shortens the rest.
     Convolutions get their weights channels last, and hand that layout on to what they make: it is
-    what their kernels work in.
+    what their kernels work in. Not those of picture latents on CUDA: between theirs stand group
+    norms, which copy that layout there and back (decoding 295 against 208 ms, docs/performance.md).
 
     Args:
         model: on its device, float32.
@@ -25,7 +26,9 @@ def settle(model: MarDini, dtype: torch.dtype) -> MarDini:
     if model.config.vae is not None and dtype != torch.float32:
         for parameter in model.parameters():  # the latents' statistics are buffers: float32
             parameter.data = parameter.data.to(dtype)
-    lay_out(model, torch.channels_last)
+    pictures = model.config.vae is not None
+    if not (pictures and next(model.parameters()).is_cuda):
+        lay_out(model, torch.channels_last)
     return model
 
 

@@ -8,12 +8,15 @@ Dimension key
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.tensor import DTensor
+
+_MESSAGE = 256 * 2**20  # bytes of gradients that are sent together
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,12 @@ class Crew:
         gradients = [
             p.grad for p in parameters if p.grad is not None and not isinstance(p, DTensor)
         ]
-        if not gradients:
-            return
-        joined = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(joined)
-        parts = joined.div_(self.world).split([gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
+        for some in _bundles(gradients):
+            joined = torch.cat([gradient.flatten() for gradient in some])
+            dist.all_reduce(joined)
+            parts = joined.div_(self.world).split([gradient.numel() for gradient in some])
+            for gradient, part in zip(some, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
 
     def clip(self, parameters: list[nn.Parameter], most: float) -> Tensor:
         """Shorten gradients to a length of at most ``most``, all together.
@@ -114,6 +116,19 @@ class Crew:
         most = torch.tensor(value, dtype=torch.float64, device=device)
         dist.all_reduce(most, dist.ReduceOp.MAX)
         return float(most)
+
+
+def _bundles(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
+    """Gradients that meet in one message each: long ones are quick, a copy of all is too much."""
+    bundle, size = list[Tensor](), 0
+    for gradient in gradients:
+        if bundle and size + gradient.nbytes > _MESSAGE:
+            yield bundle
+            bundle, size = [], 0
+        bundle.append(gradient)
+        size += gradient.nbytes
+    if bundle:
+        yield bundle
 
 
 def join() -> Crew:

@@ -34,6 +34,9 @@ ABSENT = 2.0
 """Level that stands for no latent."""
 WATCH = 0.01
 """How far a step moves the stored statistics of latents."""
+PULL, HEEDED = 0.4, 0.1
+"""A critic's pull at the picture, against the other losses'; and the share of a stage over which it
+grows to that. A fresh critic knows nothing, and at full pull it drives the residual wild."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +106,22 @@ class Objective(nn.Module, ABC):
         if self.stage.critic:
             self.rival = losses.Critic().to(next(self.model.parameters()).device)
 
-    def contested(self, asked: Asked, frames: tuple[Tensor, Tensor, Tensor], crew: Crew) -> Asked:
-        """Add what the critic says; its pull at the picture is held at 0.4 of the other losses'.
+    def contested(self, asked: Asked, frames: tuple[Tensor, Tensor, Tensor], step: Step) -> Asked:
+        """Add what the critic says; its pull at the picture is a share of the other losses'.
 
         Args:
             asked: the other losses.
             frames: made, true, and the nearer given ones, each ``p 3 h w``.
-            crew: all processes of the run.
+            step: says how far the stage is.
         """
-        critic = self.rival
+        critic, crew = self.rival, step.chance.crew
         assert isinstance(critic, losses.Critic)
         made, truth, near = frames
         fooled = -critic(made, near).float().mean()
         (pull,) = torch.autograd.grad(asked.total, made, retain_graph=True)
         (push,) = torch.autograd.grad(fooled, made, retain_graph=True)
-        weight = 0.4 * crew.norm(pull) / crew.norm(push).clamp(min=1e-8)
+        share = PULL * min(1.0, step.behind / HEEDED)
+        weight = share * crew.norm(pull) / crew.norm(push).clamp(min=1e-8)
         rival = critic.loss(made, truth, near)
         return Asked(
             asked.total + weight.detach() * fooled, rival, {**asked.parts, "critic": rival.detach()}
@@ -175,7 +179,7 @@ class GuidedObjective(Objective):
         near = torch.where(
             tau < 0.5, take(given.frames, given.gap.first), take(given.frames, given.gap.second)
         )
-        return self.contested(Asked(total, None, parts), (out.frames, flat, near), chance.crew)
+        return self.contested(Asked(total, None, parts), (out.frames, flat, near), step)
 
     def _signal(self, given: GuidedGiven) -> Tensor | None:
         if not self.stage.signal:
@@ -382,7 +386,7 @@ class VaeObjective(Objective):
         if self.rival is None:
             return Asked(total, None, parts)
         near = _nearer(step.pixels)
-        return self.contested(Asked(total, None, parts), (made, flat, near), step.chance.crew)
+        return self.contested(Asked(total, None, parts), (made, flat, near), step)
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Store the latents' mean and deviation, measured with the weights that stay."""

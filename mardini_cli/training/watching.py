@@ -85,6 +85,7 @@ class Watch:
         if device.type == "cuda":
             row["device"] = torch.cuda.get_device_name(device)
             row["peak"] = round(torch.cuda.max_memory_allocated(device) / 2**30, 2)
+            torch.cuda.reset_peak_memory_stats(device)  # the next stage has its own
         self.write(row)
 
     def finish(self, model: MarDini, counts: tuple[int, int]) -> None:

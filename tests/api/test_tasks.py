@@ -456,8 +456,13 @@ def test_devices_share_the_windows(making: api.MakeRequest, clip: Path, tmp_path
     assert len(alone) > 2
 
 
-def test_devices_without_a_name_are_refused(making: api.MakeRequest, clip: Path) -> None:
-    request = api.InterpolateRequest(clip=clip, **api.making_of(replace(making, devices="0,,1")))
+@pytest.mark.parametrize(
+    ("devices", "needed"), [("0,,1", "commas"), ("0,1,0", "each card once"), ("0,cuda:0", "once")]
+)
+def test_devices_without_a_name_or_named_twice_are_refused(
+    devices: str, needed: str, making: api.MakeRequest, clip: Path
+) -> None:
+    request = api.InterpolateRequest(clip=clip, **api.making_of(replace(making, devices=devices)))
 
-    with pytest.raises(ConfigError, match="commas"):
+    with pytest.raises(ConfigError, match=needed):
         list(api.interpolate(request))

@@ -3,14 +3,15 @@ in ``test_attention_gpu``."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 from time import sleep
 
 import pytest
 import torch
 from torch import Tensor
 
-from mardini_cli.model.fastest import Choices, plain, sdpa, shape_of
+from mardini_cli.model import fastest
+from mardini_cli.model.fastest import KERNELS, Choices, plain, sdpa, shape_of
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -86,6 +87,40 @@ def test_threads_that_meet_a_shape_together_try_it_once() -> None:
 
     assert [one.result() for one in asked] == ["sdpa", "sdpa"]
     assert clock.calls == 1
+
+
+def test_one_threads_switches_do_not_outlive_anothers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's switches are the process's: whoever enters second must not put back what the first
+    one has set for itself."""
+    flash, efficient = (normal(1, 2, 1, 8, seed=seed) for seed in (1, 2))
+    entered, left = Event(), Event()
+    allowed = []
+
+    def attend(q: Tensor, _k: Tensor, _v: Tensor) -> Tensor:
+        if q is flash:
+            entered.wait(0.3)  # time for the other one to come in, if it may
+        else:
+            entered.set()
+            left.wait(0.3)  # and to stay until the first has gone
+        allowed.append(torch.backends.cuda.flash_sdp_enabled())
+        return q
+
+    monkeypatch.setattr(fastest, "_attend", attend)
+
+    def first() -> None:
+        KERNELS["flash"](flash, flash, flash)
+        left.set()
+
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(first)
+        sleep(0.05)
+        other = threads.submit(KERNELS["efficient"], efficient, efficient, efficient)
+        one.result()
+        other.result()
+
+    assert allowed == [True, False]
+    assert torch.backends.cuda.flash_sdp_enabled()
+    assert torch.backends.cuda.cudnn_sdp_enabled()
 
 
 def test_what_was_found_before_is_believed_while_the_kernel_is_there() -> None:

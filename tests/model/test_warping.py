@@ -192,6 +192,16 @@ def test_resizing_keeps_the_dtype_and_flat_pictures_flat(dtype: torch.dtype) -> 
         torch.testing.assert_close(resized, torch.full((1, 3, *size), 0.25, dtype=dtype))
 
 
+@pytest.mark.parametrize("size", [(5, 7), (24, 33)])
+def test_no_picture_is_not_given_to_a_kernel(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one frame is given there is no flow; CUDA's kernels fail on an empty batch."""
+    monkeypatch.setattr(torch.nn.functional, "interpolate", None)
+
+    assert resize(torch.zeros(0, 1, 12, 16), size).shape == (0, 1, *size)
+
+
 def test_shrinking_is_antialiased() -> None:
     """Every fourth column is bright: reading between two dark ones would lose it."""
     stripes = torch.tensor([0.0, 0, 0, 1]).repeat(16).expand(1, 1, 8, 64)

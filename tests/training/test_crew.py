@@ -56,6 +56,17 @@ def test_processes_draw_their_share_of_what_one_would_draw() -> None:
         assert torch.equal(joined, wanted)
 
 
+def test_gradients_meet_in_bundles_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [3, 4, 9, 1, 1, 5, 2]
+    gradients = [torch.full((size,), float(place)) for place, size in enumerate(sizes)]
+    monkeypatch.setattr(crew, "_MESSAGE", 4 * 7)  # bytes
+
+    bundles = [[len(one) for one in bundle] for bundle in crew._bundles(gradients)]
+
+    assert bundles == [[3, 4], [9], [1, 1, 5], [2]]
+    assert not list(crew._bundles([]))
+
+
 def test_a_batch_that_does_not_divide_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,3 +144,17 @@ def test_a_critic_gives_a_loss_of_its_own_and_pulls_at_the_picture() -> None:
     assert asked.rival is not None
     assert float(asked.rival.detach()) == pytest.approx(2, abs=0.3)  # hinge loss, undecided
     assert float(asked.total.detach()) != float(alone.ask(Step(one, chance())).total.detach())
+
+
+def test_a_fresh_critic_is_not_heeded_at_once() -> None:
+    torch.manual_seed(0)
+    config = stage("guided", critic=True)
+    objective, one = KINDS["guided"](model(), config), batch(config)
+    alone = KINDS["guided"](objective.model, stage("guided"))
+
+    def pull(behind: float) -> float:
+        step = Step(one, chance(), behind)
+        return float((objective.ask(step).total - alone.ask(step).total).detach())
+
+    assert pull(0.0) == 0
+    assert pull(0.05) == pytest.approx(0.5 * pull(0.1), rel=1e-2)
