@@ -39,6 +39,7 @@ MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
         "lpips": Measure(title="LPIPS", good="less"),
         "psnr_middle": Measure(title="PSNR mid", good="more", decimals=2),
         "ssim_middle": Measure(title="SSIM mid", good="more"),
+        "lpips_middle": Measure(title="LPIPS mid", good="less"),
         "sharpness": Measure(title="sharpness", good="one", decimals=2),
         "flicker": Measure(title="flicker", good="less", decimals=3),
         "motion": Measure(title="motion", good="one", decimals=2),

@@ -55,7 +55,10 @@ def score(
     columns = {name: values.tolist() for name, values in _figures(windows, true, protocol).items()}
     if lpips is not None:
         slots = list(protocol.made)
-        columns["lpips"] = lpips(windows[:, slots], true[:, slots]).mean(1).tolist()
+        apart = lpips(windows[:, slots], true[:, slots])  # b m
+        columns["lpips"] = apart.mean(1).tolist()
+        if protocol.middle:
+            columns["lpips_middle"] = apart[:, slots.index(MIDDLE)].tolist()
     mine, wanted = (temporal.warp_errors(x, protocol.mask) for x in (windows, true))
     columns["warp"] = [
         float(temporal.ratio(torch.tensor(a), torch.tensor(b)))

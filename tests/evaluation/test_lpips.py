@@ -10,9 +10,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mardini_cli.errors import MardiniError
+from mardini_cli.evaluation.excerpts import excerpts_of
 from mardini_cli.evaluation.lpips import Lpips
+from mardini_cli.evaluation.protocols import PROTOCOLS
 from mardini_cli.evaluation.request import EvaluateRequest
 from mardini_cli.evaluation.run import evaluate
+from mardini_cli.evaluation.score import score
 from mardini_cli.weights.layout import sha256
 from tests.evaluation.conftest import WriteClip
 
@@ -135,6 +138,22 @@ def test_what_is_no_such_network_is_one_line(
         assert caught.value.code == code
         assert "\n" not in str(caught.value)
     assert capsys.readouterr().out == ""
+
+
+def test_the_middle_frame_has_a_figure_of_its_own_where_the_benchmark_has_one(
+    weights: str, write_clip: WriteClip
+) -> None:
+    path, davis = write_clip("pan.mkv", frames=9), PROTOCOLS["davis-7"]
+    read = excerpts_of(path, 0, davis.cut, path.parent)
+    assert isinstance(read, list)
+    true = torch.stack([excerpt.frames[1:8] for excerpt in read])
+    made = true.clone()
+    made[:, 3] = true[:, 0]  # slot 4 stands still, all others are right
+
+    (row,) = score(read, [0.0], made, davis, "spoilt", Lpips.of(weights))
+
+    assert row.figures["lpips_middle"] == pytest.approx(7 * row.figures["lpips"], rel=1e-4)
+    assert row.figures["lpips_middle"] > 0
 
 
 def run(folder: Path, **more: object) -> dict[str, object]:
