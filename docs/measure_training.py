@@ -2,16 +2,17 @@
 
 Usage:
     python docs/measure_training.py OUTPUT.json [SUITE ...] [SECONDS = 240]
-        [--data DIR] [--photos DIR] [--small]
-    torchrun --nproc-per-node 2 docs/measure_training.py OUTPUT.json [SECONDS = 90] [--small]
+        [--data DIR] [--photos DIR] [--only NAME] [--small]
+    torchrun --nproc-per-node 2 docs/measure_training.py OUTPUT.json [SECONDS = 90] [--only NAME]
 
 Suites: steps, profile, loader, identity, compiled; all, in this order, by default. Under torchrun:
 scaling alone. loader and identity need --data, a folder of clips; loader takes --photos too;
-identity needs weights/mardini-tiny in the working folder. After SECONDS no cell is begun; each
-suite has its share of them. What does not fit in memory, or fails, is told in its line, and the
-rest goes on. --small, which is so without a GPU, takes tiny sizes: a trial of the script, not a
-measurement. Weights are random: their values change no time. Needs torch, numpy, OpenCV, PyAV and
-safetensors, and of the project its folder alone, on PYTHONPATH.
+identity needs weights/mardini-tiny in the working folder. --only takes the cells whose names hold
+its word, "l-t" for instance. After SECONDS no cell is begun; each suite has its share of them. What
+does not fit in memory, or fails, is told in its line, and the rest goes on. --small, which is so
+without a GPU, takes tiny sizes: a trial of the script, not a measurement. Weights are random: their
+values change no time. Needs torch, numpy, OpenCV, PyAV and safetensors, and of the project its
+folder alone, on PYTHONPATH.
 
 Operations are those of the step there and back, counted once (``training.cost``): what
 ``recompute`` works out again is not counted, so it lowers the share of the ceiling. The ceiling is
@@ -61,11 +62,9 @@ COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 28, 32, 48, 64, 96)
 """Windows that are tried."""
 LARGEST_STEP = 5e14
 """Operations of a step at most: enough to fill a GPU, and over in seconds."""
-ROOM = 0.86
+ROOM = 0.9
 """Of a GPU's memory, what a step may take by the count."""
-WORKSPACE = 1.3
-"""Times what autograd keeps: kernels' own workspaces and the fragments between."""
-TIMED = 3.0
+TIMED = 2.0
 """Seconds that a cell is timed, three steps at the least."""
 GIB = 2**30
 
@@ -202,29 +201,35 @@ def table(rows: list[list[str]]) -> str:
 
 
 def step_cells(*, small: bool) -> list[Cell]:
-    """The cells of one process, the longest last: what is not reached is the least of a loss."""
+    """The cells of one process, the largest model first: what is not reached is the least loss."""
     guided, joint, still, large = named_cells(small=small)
     moving = replace(large, moves=True, name=large.name.removesuffix(STILL))
     return [
-        guided,
-        replace(joint, pixels=True, name=f"{joint.name}, from pixels"),
-        joint,
-        replace(joint, recompute=True, name=f"{joint.name}, recompute"),
-        replace(joint, most=4 * joint.most, name=f"{joint.name}, more windows"),
-        still,
-        replace(still, recompute=True, name=f"{still.name}, recompute"),
-        moving,
-        replace(moving, recompute=True, name=f"{moving.name}, recompute"),
+        again(large),
         large,
-        replace(large, recompute=True, name=f"{large.name}, recompute"),
+        moving,
+        again(moving),
+        still,
+        again(still),
+        guided,
+        joint,
+        again(joint),
+        replace(joint, pixels=True, name=f"{joint.name}, from pixels"),
+        replace(joint, most=4 * joint.most, name=f"{joint.name}, more windows"),
         replace(large, pixels=True, name=f"{large.name}, from pixels through the VAE"),
     ]
+
+
+def again(cell: Cell) -> Cell:
+    """The same, its blocks worked out again on the way back."""
+    return replace(cell, recompute=True, name=f"{cell.name}, recompute")
 
 
 def compiled_cells(*, small: bool) -> list[Cell]:
     """Cells whose blocks are compiled, which takes long the first time."""
     _, joint, _, large = named_cells(small=small)
-    return [replace(one, compile=True, name=f"{one.name}, compiled") for one in (joint, large)]
+    cells = (large, again(large), joint)
+    return [replace(one, compile=True, name=f"{one.name}, compiled") for one in cells]
 
 
 STILL = ", there and back"
@@ -348,7 +353,7 @@ def fitting(cell: Cell, device: torch.device, world: int) -> int:
     most = [n for n in COUNTS if n <= cell.most and n * found.flops <= LARGEST_STEP] or [1]
     if device.type != "cuda":
         return most[-1]
-    window = WORKSPACE * found.kept.bytes(recompute=cell.recompute) / 2
+    window = found.kept.bytes(recompute=cell.recompute) / 2  # in bfloat16 it takes less than this
     room = ROOM * torch.cuda.get_device_properties(device).total_memory - state_of(cell, world)
     return max((n for n in most if n * window <= room), default=0)
 
@@ -431,14 +436,14 @@ def compiled(found: Found, device: torch.device, words: argparse.Namespace, unti
 
 def one_by_one(found: Found, cells: list[Cell], device: torch.device, until: float) -> None:
     """Measure cells by one process until the time is over."""
-    for cell in cells:
+    for cell in (cell for cell in cells if ONLY in cell.name):
         if monotonic() > until:
             found.note(f"{cell.name}: not reached")
             continue
         told(found, measured(cell, device, Crew(), found.ceiling))
 
 
-SMALL = False
+SMALL, ONLY = False, ""
 
 
 def told(found: Found, row: Row) -> None:
@@ -634,11 +639,13 @@ def scaling(
     ways = ("alone", "whole", "parts")
     cells = [
         joint,
-        replace(large, recompute=True, name=f"{large.name}, recompute"),
-        replace(moving, recompute=True, name=f"{moving.name}, recompute"),
+        again(large),
+        again(moving),
         large,
     ]
     for cell in cells:
+        if ONLY not in cell.name:
+            continue
         # The same windows a process, whatever the way, so that the same work is compared.
         fits = {way: fitting(replace(cell, way=way), device, processes.world) for way in ways}
         most = min((n for n in fits.values() if n), default=0)
@@ -698,6 +705,7 @@ def parsed(words: list[str]) -> argparse.Namespace:
     parser.add_argument("rest", nargs="*")
     parser.add_argument("--data", default="")
     parser.add_argument("--photos", default="")
+    parser.add_argument("--only", default="")
     parser.add_argument("--small", action="store_true")
     asked = parser.parse_intermixed_args(words)
     asked.suites = [word for word in asked.rest if word in SHARES] or list(SHARES)
@@ -707,11 +715,12 @@ def parsed(words: list[str]) -> argparse.Namespace:
 
 def main(words: list[str]) -> None:
     """Measure; tell every cell as it is done, write the files after each suite."""
-    global SMALL
+    global SMALL, ONLY
     asked, began = parsed(words), monotonic()
     world = int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device(device_name("auto", world))
     claim(device)
+    ONLY = asked.only
     SMALL = asked.small or device.type != "cuda"
     torch.backends.cudnn.benchmark = True  # as a run does
     dtype = choose_dtype("auto", device) if device.type == "cuda" else torch.float32
