@@ -188,13 +188,17 @@ class PartFolder(PartFile):
         self._folder.mkdir(exist_ok=True)
 
     def publish(self) -> None:
-        """Give the pictures their folder; a new one in one step."""
-        folder = self.output.parent
+        """Put the pictures on the disk, then give them their folder; a new one in one step."""
+        pictures, folder = sorted(self._folder.iterdir()), self.output.parent
+        for path in (*pictures, self._folder):
+            sync(path)
         if not folder.exists():
             self._folder.replace(folder)
+            sync(folder.parent)
             return
-        for path in sorted(self._folder.iterdir()):
+        for path in pictures:
             path.replace(folder / path.name)
+        sync(folder)
         self._folder.rmdir()
 
     def discard(self) -> None:

@@ -254,3 +254,30 @@ def test_what_others_put_beside_segments_stays(tmp_path: Path) -> None:
     segments.remove(folder)
 
     assert names(folder) == ["notes.txt"]
+
+
+@pytest.mark.parametrize("stands", [False, True], ids=["new", "replaced"])
+def test_numbered_pictures_are_on_the_disk_before_they_have_their_names(
+    stands: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    sync = places.sync
+    part = places.part_for(tmp_path / "out" / "%04d.png")
+    part.begin()
+    for name in ("0001.png", "0002.png"):
+        (part.path.parent / name).write_bytes(b"picture")
+    if stands:
+        (tmp_path / "out").mkdir()
+
+    def synced(path: Path) -> None:
+        named = (tmp_path / "out" / "0001.png").exists()
+        told.append(f"{path.name.replace(part.path.parent.name, 'part')}{' named' * named}")
+        sync(path)
+
+    monkeypatch.setattr(places, "sync", synced)
+    part.publish()
+
+    last = "out named" if stands else f"{tmp_path.name} named"
+    assert told == ["0001.png", "0002.png", "part", last]
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["0001.png", "0002.png"]
