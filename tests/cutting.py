@@ -1,5 +1,6 @@
 """A signal at every instruction in turn: what is made must be taken away, wherever it falls."""
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType, ModuleType
@@ -52,6 +53,9 @@ def _is_cut(action: Callable[[], object], at: int, files: set[str | None]) -> bo
         return traced
 
     before = sys.gettrace()
+    here = inspect.currentframe()
+    assert here is not None
+    here.f_trace_opcodes = True  # Python 3.12 tells of instructions if some frame asked before
     sys.settrace(traced)
     try:
         action()
