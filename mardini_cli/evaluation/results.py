@@ -56,6 +56,8 @@ class Outcome:
     """Rows that were found instead of measured."""
     elapsed: float
     """Seconds."""
+    few: Sequence[str] = ()
+    """Which figures of sets rest on too few samples, a line each."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the weights of networks that measured, by measure."""
 
@@ -109,6 +111,7 @@ def notices(outcome: Outcome) -> list[str]:
         *(f"Left out: {line}." for line in outcome.skipped),
         *(f"Not measured: {line}: {why}." for line, why in outcome.failed.items()),
         *(f"Not measured: {name}: {why}." for name, why in _missing(outcome).items()),
+        *(f"{line}." for line in outcome.few),
     ]
 
 

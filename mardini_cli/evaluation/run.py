@@ -76,7 +76,8 @@ def evaluate(request: EvaluateRequest) -> Generator[Event, None, None]:
             )
         chosen = sheets_of(bench) if request.sheets else []
     lines = summarise(bench.rows, list(bench.titles))
-    yield from measure_sets(bench, lines)
+    few = list(measure_sets(bench, lines))
+    yield from few
     torch.set_num_threads(threads)  # partly one setting for all threads: given back
     outcome = results.Outcome(
         request=request,
@@ -91,6 +92,7 @@ def evaluate(request: EvaluateRequest) -> Generator[Event, None, None]:
         sheets=chosen,
         reused=ledger.reused,
         digests=judges.digests,
+        few=[warned.message for warned in few],
         elapsed=monotonic() - began,
     )
     results.write(outcome)

@@ -222,7 +222,9 @@ def test_a_run_compares_sets_with_weights_and_goes_on_where_it_was(
     assert again["means"] == told["means"]
     assert seen == {p: p.stat().st_mtime_ns for p in (tmp_path / "out/features").iterdir()}
     for file in ("report.html", "table.md"):
-        assert "FVD" in (tmp_path / "out" / file).read_text()
+        page = (tmp_path / "out" / file).read_text()
+        assert "FVD" in page
+        assert "FID of 6 samples" in page
 
 
 def test_the_truth_is_at_0_and_shuffled_frames_are_far_away(
