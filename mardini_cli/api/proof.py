@@ -219,7 +219,8 @@ def require(found: Verified, source: Source) -> None:
     raise ProofError(
         f"{found.output} would not hold what was promised ({told})",
         needed="a result that proves right",
-        do="report this; with --no-verify the file is kept as it is",
+        do="re-encode the clip, which may be damaged where nobody tells, and try again; if that"
+        " fails too, report it; with --no-verify the file is kept as it is",
     )
 
 
