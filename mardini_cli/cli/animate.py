@@ -5,18 +5,16 @@ Room: cli. Knows the api's request and nothing below it.
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mardini_cli import api
 from mardini_cli.cli import options
-from mardini_cli.cli.screen import Screen
 from mardini_cli.cli.several import Several, first_of, follow_all
-from mardini_cli.cli.words import request_from, settings_from
+from mardini_cli.cli.words import request_from, screen_from, settings_from, shares_flags
 
 DEFAULTS = api.AnimateRequest(image=Path())
-SEVERAL = Several()
 
 ImagesArg = Annotated[
     list[str] | None,
@@ -50,6 +48,7 @@ VariationsOpt = Annotated[
 ]
 
 
+@shares_flags(DEFAULTS)
 def animate(
     images: ImagesArg = None,
     frames: options.FramesOpt = DEFAULTS.frames,
@@ -60,53 +59,7 @@ def animate(
     loop: LoopOpt = DEFAULTS.loop,
     variations: VariationsOpt = DEFAULTS.variations,
     background: options.BackgroundOpt = DEFAULTS.background,
-    output: options.OutputOpt = DEFAULTS.output,
-    output_dir: options.OutputDirOpt = SEVERAL.output_dir,
-    recursive: options.RecursiveOpt = SEVERAL.recursive,
-    from_file: options.FromFileOpt = SEVERAL.from_file,
-    workers: options.WorkersOpt = SEVERAL.workers,
-    fail_fast: options.FailFastOpt = SEVERAL.fail_fast,
-    shard: options.ShardOpt = SEVERAL.shard,
-    steps: options.StepsOpt = DEFAULTS.sampler.steps,
-    guidance: options.GuidanceOpt = DEFAULTS.sampler.guidance,
-    seed: options.SeedOpt = DEFAULTS.sampler.seed,
-    device: options.DeviceOpt = DEFAULTS.device,
-    devices: options.DevicesOpt = DEFAULTS.devices,
-    dtype: options.DtypeOpt = DEFAULTS.dtype,
-    model: options.ModelOpt = DEFAULTS.model,
-    attention: options.AttentionOpt = DEFAULTS.attention,
-    resolution: options.ResolutionOpt = DEFAULTS.resolution,
-    tile: options.TileOpt = DEFAULTS.tile,
-    batch: options.BatchOpt = DEFAULTS.batch,
-    memory_limit: options.MemoryLimitOpt = DEFAULTS.memory_limit,
-    threads: options.ThreadsOpt = DEFAULTS.threads,
-    compile: options.CompileOpt = DEFAULTS.compile,
-    faults: options.FaultsOpt = DEFAULTS.faults,
-    max_pixels: options.MaxPixelsOpt = DEFAULTS.max_pixels,
-    max_frames: options.MaxFramesOpt = DEFAULTS.max_frames,
-    allow_network: options.AllowNetworkOpt = DEFAULTS.allow_network,
-    codec: options.CodecOpt = DEFAULTS.codec,
-    crf: options.CrfOpt = DEFAULTS.crf,
-    preset: options.PresetOpt = DEFAULTS.preset,
-    bitrate: options.BitrateOpt = DEFAULTS.bitrate,
-    lossless: options.LosslessOpt = DEFAULTS.lossless,
-    bake_rotation: options.BakeRotationOpt = DEFAULTS.bake_rotation,
-    pix_fmt: options.PixFmtOpt = DEFAULTS.pix_fmt,
-    overwrite: options.OverwriteOpt = DEFAULTS.overwrite,
-    skip_existing: options.SkipExistingOpt = DEFAULTS.skip_existing,
-    resume: options.ResumeOpt = DEFAULTS.resume,
-    work_dir: options.WorkDirOpt = DEFAULTS.work_dir,
-    until: options.UntilOpt = DEFAULTS.until,
-    max_minutes: options.MaxMinutesOpt = DEFAULTS.max_minutes,
-    dry_run: options.DryRunOpt = DEFAULTS.dry_run,
-    show_plan: options.ShowPlanOpt = DEFAULTS.show_plan,
-    range: options.RangeOpt = DEFAULTS.range,
-    preview: options.PreviewOpt = DEFAULTS.preview,
-    sidecar: options.SidecarOpt = DEFAULTS.sidecar,
-    compare: options.CompareOpt = DEFAULTS.compare,
-    log_file: options.LogFileOpt = None,
-    json: options.JsonOpt = False,
-    quiet: options.QuietOpt = False,
+    **shared: Any,
 ) -> None:
     """Make a clip from one picture.
 
@@ -115,10 +68,10 @@ def animate(
 
     Example: mardini animate boat.jpg --seconds 2 --smooth 24
     """
-    words = locals()
+    words = locals() | shared
     follow_all(
         images or [],
         request_from(words, api.AnimateRequest, image=first_of(images)),
         settings_from(words, Several),
-        Screen.here(json=json, quiet=quiet, log_file=log_file),
+        screen_from(words),
     )

@@ -5,20 +5,18 @@ Room: cli. Knows the api's request and nothing below it.
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mardini_cli import api
 from mardini_cli.cli import options
-from mardini_cli.cli.screen import Screen
 from mardini_cli.cli.several import Several, check_stream, first_of, follow_all
-from mardini_cli.cli.words import request_from, settings_from
+from mardini_cli.cli.words import request_from, screen_from, settings_from, shares_flags
 from mardini_cli.errors import UsageError
 from mardini_cli.tasks.cuts import THRESHOLD
 
 DEFAULTS = api.InterpolateRequest(clip=Path())
-SEVERAL = Several()
 
 KEYFRAMES = api.KeyframesRequest(images=(Path(),))
 
@@ -154,6 +152,7 @@ FitOpt = Annotated[
 ]
 
 
+@shares_flags(DEFAULTS)
 def interpolate(
     clips: ClipsArg = None,
     factor: FactorOpt = DEFAULTS.factor,
@@ -172,59 +171,13 @@ def interpolate(
     at_cuts: AtCutsOpt = DEFAULTS.at_cuts,
     duplicates: DuplicatesOpt = DEFAULTS.duplicates,
     verify: VerifyOpt = DEFAULTS.verify,
-    output: options.OutputOpt = DEFAULTS.output,
-    output_dir: options.OutputDirOpt = SEVERAL.output_dir,
-    recursive: options.RecursiveOpt = SEVERAL.recursive,
-    from_file: options.FromFileOpt = SEVERAL.from_file,
-    workers: options.WorkersOpt = SEVERAL.workers,
-    fail_fast: options.FailFastOpt = SEVERAL.fail_fast,
-    shard: options.ShardOpt = SEVERAL.shard,
     between: BetweenOpt = KEYFRAMES.between,
     frame: FrameOpt = None,
     fps: RateOpt = DEFAULTS.fps,
     seconds: options.SecondsOpt = KEYFRAMES.seconds,
     fit: FitOpt = KEYFRAMES.fit,
     background: options.BackgroundOpt = KEYFRAMES.background,
-    steps: options.StepsOpt = DEFAULTS.sampler.steps,
-    guidance: options.GuidanceOpt = DEFAULTS.sampler.guidance,
-    seed: options.SeedOpt = DEFAULTS.sampler.seed,
-    device: options.DeviceOpt = DEFAULTS.device,
-    devices: options.DevicesOpt = DEFAULTS.devices,
-    dtype: options.DtypeOpt = DEFAULTS.dtype,
-    model: options.ModelOpt = DEFAULTS.model,
-    attention: options.AttentionOpt = DEFAULTS.attention,
-    resolution: options.ResolutionOpt = DEFAULTS.resolution,
-    tile: options.TileOpt = DEFAULTS.tile,
-    batch: options.BatchOpt = DEFAULTS.batch,
-    memory_limit: options.MemoryLimitOpt = DEFAULTS.memory_limit,
-    threads: options.ThreadsOpt = DEFAULTS.threads,
-    compile: options.CompileOpt = DEFAULTS.compile,
-    faults: options.FaultsOpt = DEFAULTS.faults,
-    max_pixels: options.MaxPixelsOpt = DEFAULTS.max_pixels,
-    max_frames: options.MaxFramesOpt = DEFAULTS.max_frames,
-    allow_network: options.AllowNetworkOpt = DEFAULTS.allow_network,
-    codec: options.CodecOpt = DEFAULTS.codec,
-    crf: options.CrfOpt = DEFAULTS.crf,
-    preset: options.PresetOpt = DEFAULTS.preset,
-    bitrate: options.BitrateOpt = DEFAULTS.bitrate,
-    lossless: options.LosslessOpt = DEFAULTS.lossless,
-    bake_rotation: options.BakeRotationOpt = DEFAULTS.bake_rotation,
-    pix_fmt: options.PixFmtOpt = DEFAULTS.pix_fmt,
-    overwrite: options.OverwriteOpt = DEFAULTS.overwrite,
-    skip_existing: options.SkipExistingOpt = DEFAULTS.skip_existing,
-    resume: options.ResumeOpt = DEFAULTS.resume,
-    work_dir: options.WorkDirOpt = DEFAULTS.work_dir,
-    until: options.UntilOpt = DEFAULTS.until,
-    max_minutes: options.MaxMinutesOpt = DEFAULTS.max_minutes,
-    dry_run: options.DryRunOpt = DEFAULTS.dry_run,
-    show_plan: options.ShowPlanOpt = DEFAULTS.show_plan,
-    range: options.RangeOpt = DEFAULTS.range,
-    preview: options.PreviewOpt = DEFAULTS.preview,
-    sidecar: options.SidecarOpt = DEFAULTS.sidecar,
-    compare: options.CompareOpt = DEFAULTS.compare,
-    log_file: options.LogFileOpt = None,
-    json: options.JsonOpt = False,
-    quiet: options.QuietOpt = False,
+    **shared: Any,
 ) -> None:
     """Make the frames between a clip's frames, or between pictures.
 
@@ -247,8 +200,8 @@ def interpolate(
 
     Example: mardini interpolate a.png b.png c.png --between 15 --fps 24
     """
-    words = locals()
-    screen = Screen.here(json=json, quiet=quiet, log_file=log_file)
+    words = locals() | shared
+    screen = screen_from(words)
     images = tuple(map(Path, clips or ()))
     if frame or (len(images) > 1 and all(path.suffix.lower() in api.PICTURES for path in images)):
         keyframes = request_from(
@@ -258,9 +211,9 @@ def interpolate(
             at=tuple(map(_timed, frame or ())),
             fps=fps or KEYFRAMES.fps,
         )
-        check_stream(output, screen)
-        item = api.Item(number=1, **api.placed(keyframes, Path(), output_dir))
-        screen.follow(api.errand(item), dry_run=dry_run)
+        check_stream(words["output"], screen)
+        item = api.Item(number=1, **api.placed(keyframes, Path(), words["output_dir"]))
+        screen.follow(api.errand(item), dry_run=words["dry_run"])
         return
     request = request_from(words, api.InterpolateRequest, clip=first_of(clips))
     follow_all(clips or [], request, settings_from(words, Several), screen)

@@ -1,7 +1,8 @@
 """Flags that several commands share, each declared once.
 
-Room: cli. A command takes ``steps: StepsOpt = 0`` and says its default itself. Values that mean
-nothing are refused where they are used (config, device, weights), not here.
+Room: cli. A command takes ``frames: FramesOpt = None`` and says its default itself; those that all
+tasks take are in ``words.SHARED``. Values that mean nothing are refused where they are used: by
+config, device, weights.
 """
 
 from fractions import Fraction
