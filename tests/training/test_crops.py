@@ -12,10 +12,10 @@ from mardini_cli.errors import ConfigError
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.positions import Grid, frame_rotary
 from mardini_cli.model.tiles import Box, boxes
-from mardini_cli.training import cost, objectives, starting
+from mardini_cli.training import cost, starting
 from mardini_cli.training.crew import Chance, Crew
 from mardini_cli.training.crops import draw_crop
-from mardini_cli.training.objectives import KINDS, Step
+from mardini_cli.training.objectives import KINDS, Step, latents
 from mardini_cli.training.seen import look, see
 from tests.training.runs import CPU, batch, chance, model, stage
 
@@ -90,7 +90,7 @@ def test_positions_are_those_of_tiles_when_frames_are_made(
     windows = _enlarged(windows, larger, b)
     hook = grids_of(net, learnt)
     for box in tiles:
-        monkeypatch.setattr(objectives, "draw_crop", lambda *_, box=box: box)
+        monkeypatch.setattr(latents, "draw_crop", lambda *_, box=box: box)
         objective.ask(Step(windows, chance()))
     hook.remove()
 

@@ -1,131 +1,32 @@
-"""What each kind of stage asks of the networks.
+"""What is asked of both autoencoders: that made frames come out as the true ones.
 
-Room: training. An objective holds the model, says which weights move, and turns a batch into a
-loss. Source: masked v-prediction and masked planner loss, the paper's 5 and 3.6; the guided and
-sharp losses are ours.
+Room: training. Source: ours, sharpness and critic too.
 
 Dimension key
     b  windows    f  slots    g  given    m  made    p = b * m    c  channels    h, w  pixels
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mardini_cli.diffusion.schedule import Schedule
 from mardini_cli.model.guided import Guided
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.motion import Decoded, GuidedGiven
-from mardini_cli.model.planner import PlannerHead
 from mardini_cli.model.warping import slots, take, warp
 from mardini_cli.training import losses
-from mardini_cli.training.adapters import Adapters
 from mardini_cli.training.batches import Batch
-from mardini_cli.training.crew import Chance, Crew
-from mardini_cli.training.crops import draw_crop
-from mardini_cli.training.seen import Seen, look, see
-from mardini_cli.training.stages import Kind, StageConfig
+from mardini_cli.training.crew import Chance
+from mardini_cli.training.objectives.base import Asked, Objective, Step, steady
+from mardini_cli.training.seen import Seen, look
+from mardini_cli.training.stages import StageConfig
 
 ABSENT = 2.0
 """Level that stands for no latent."""
 WATCH = 0.01
 """How far a step moves the stored statistics of latents."""
-PULL, HEEDED = 0.4, 0.1
-"""A critic's pull at the picture, against the other losses'; and the share of a stage over which it
-grows to that. A fresh critic knows nothing, and at full pull it drives the residual wild."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A loss to descend, its rival's, and figures for the log."""
-
-    total: Tensor
-    rival: Tensor | None = None
-    parts: dict[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """What one training step brings."""
-
-    batch: Batch | Seen
-    """Pixels; or what was kept of them, for stages that rest on a frozen autoencoder."""
-    chance: Chance
-    behind: float = 1.0
-    """Share of the stage that is done."""
-
-    @property
-    def pixels(self) -> Batch:
-        """The batch, for stages that look at pixels."""
-        assert isinstance(self.batch, Batch)
-        return self.batch
-
-
-class Objective(nn.Module, ABC):
-    """One kind of stage."""
-
-    def __init__(self, model: MarDini, stage: StageConfig) -> None:
-        super().__init__()
-        self.model, self.stage = model, stage
-        self.rival: nn.Module | None = None
-        for parameter in model.parameters():
-            parameter.requires_grad_(False)
-        self.adapters: Adapters | None = None
-        if stage.lora:
-            self.adapters = Adapters(self.moving(), stage.lora)
-        else:
-            for module in self.moving():
-                module.requires_grad_(True)
-
-    @abstractmethod
-    def moving(self) -> Iterable[nn.Module]:
-        """The modules whose weights this stage moves."""
-
-    @abstractmethod
-    def ask(self, step: Step) -> Asked:
-        """Work the losses out."""
-
-    def score(self, batch: Batch | Seen) -> dict[str, Tensor]:
-        """Figures on held-out windows; changes nothing."""
-        return {"loss": self.ask(Step(batch, _steady(batch))).total}
-
-    def merge(self) -> None:
-        """Work low-rank corrections into the weights, where they were what moved."""
-        if self.adapters is not None:
-            self.adapters.merge()
-
-    def settle(self, batches: Iterable[Batch]) -> None:
-        """Measure what later stages rest on, once the weights of this one stand."""
-
-    def invite(self) -> None:
-        """Let a critic look on, if the stage asks for one."""
-        if self.stage.critic:
-            self.rival = losses.Critic().to(next(self.model.parameters()).device)
-
-    def contested(self, asked: Asked, frames: tuple[Tensor, Tensor, Tensor], step: Step) -> Asked:
-        """Add what the critic says; its pull at the picture is a share of the other losses'.
-
-        Args:
-            asked: the other losses.
-            frames: made, true, and the nearer given ones, each ``p 3 h w``.
-            step: says how far the stage is.
-        """
-        critic, crew = self.rival, step.chance.crew
-        assert isinstance(critic, losses.Critic)
-        made, truth, near = frames
-        fooled = -critic(made, near).float().mean()
-        (pull,) = torch.autograd.grad(asked.total, made, retain_graph=True)
-        (push,) = torch.autograd.grad(fooled, made, retain_graph=True)
-        share = PULL * min(1.0, step.behind / HEEDED)
-        weight = share * crew.norm(pull) / crew.norm(push).clamp(min=1e-8)
-        rival = critic.loss(made, truth, near)
-        return Asked(
-            asked.total + weight.detach() * fooled, rival, {**asked.parts, "critic": rival.detach()}
-        )
 
 
 class GuidedObjective(Objective):
@@ -268,7 +169,7 @@ class GuidedObjective(Objective):
         truth = batch.made.flatten(0, 1)
         signal = self._signal(given)
         clean = torch.zeros(len(batch.mask), device=truth.device)
-        latent = mean + torch.exp(0.5 * spread) * _steady(batch).normal(mean)
+        latent = mean + torch.exp(0.5 * spread) * steady(batch).normal(mean)
         latent = guided.normalise(latent)
         without = guided.trace(None, None, given, signal).frames.float().clamp(0, 1)
         told = guided.trace(latent, clean, given, signal).frames.float().clamp(0, 1)
@@ -279,78 +180,6 @@ class GuidedObjective(Objective):
             "sharp_told": _energy(told) / _energy(truth),
             "kl": losses.divergence(mean, spread),
         }
-
-
-class Resting(Objective):
-    """Rests on an autoencoder that does not move, whose answers may have been kept."""
-
-    def seen(self, step: Step) -> Seen:
-        """What the autoencoder tells of a step's windows."""
-        batch = step.batch
-        return batch if isinstance(batch, Seen) else see(self.model, batch, self.stage.kind)
-
-
-class LatentObjective(Resting):
-    """Masked v-prediction on latents: the denoiser alone, or planner and denoiser together."""
-
-    def moving(self) -> Iterable[nn.Module]:
-        """The autoencoder stays."""
-        joint = self.stage.kind == "joint"
-        return [self.model.denoiser, self.model.planner] if joint else [self.model.denoiser]
-
-    def ask(self, step: Step) -> Asked:
-        """See ``Objective.ask``."""
-        return self._asked(step, self.stage.crops)
-
-    @torch.no_grad()
-    def score(self, batch: Batch | Seen) -> dict[str, Tensor]:
-        """The loss on whole frames."""
-        return {"loss": self._asked(Step(batch, _steady(batch)), 0.0).total}
-
-    def _asked(self, step: Step, crops: float) -> Asked:
-        """Work the loss out, with a share of crops."""
-        model, schedule = self.model, Schedule()
-        seen, chance = self.seen(step), step.chance
-        with torch.no_grad():
-            given = seen.given(model)
-            mean, spread = seen.tensors["mean"], seen.tensors["spread"]
-            latent = mean + torch.exp(0.5 * spread) * chance.normal(mean)
-            clean = model.autoencoder.normalise(latent).float()
-        b = len(clean)
-        t = chance.integers(b, 1, schedule.length + 1)
-        noise = chance.normal(clean)
-        signal, drop = None, None
-        if self.stage.kind == "joint":
-            signal = model.plan(given)
-            drop = chance.uniform(b) < self.stage.drop
-        if box := draw_crop(given.token_grid, crops, chance):
-            patch = model.config.denoiser.patch
-            given, clean, noise = given.cut(box), box.of(clean, patch), box.of(noise, patch)
-        told = model.velocity(schedule.add_noise(clean, noise, t), t, given, signal, drop)
-        loss = F.mse_loss(told.float(), schedule.v_from(clean, noise, t))
-        return Asked(loss, None, {"v": loss.detach()})
-
-
-class PlannerObjective(Resting):
-    """The planner's warm-up: masked MSE on low-resolution tokens (paper 3.6)."""
-
-    def __init__(self, model: MarDini, stage: StageConfig) -> None:
-        super().__init__(model, stage)
-        # Thrown away afterwards (paper 3.6).
-        self.head = PlannerHead(model.config).to(next(model.parameters()).device)
-
-    def moving(self) -> Iterable[nn.Module]:
-        """The planner; its head is new and moves anyway."""
-        return [self.model.planner]
-
-    def ask(self, step: Step) -> Asked:
-        """See ``Objective.ask``."""
-        model, seen = self.model, self.seen(step)
-        with torch.no_grad():
-            given, target = seen.given(model), seen.tensors["target"]
-        told = self.head(model.plan(given))[given.mask].unflatten(0, target.shape[:2])
-        loss = F.mse_loss(told[..., : target.shape[-1]].float(), target.float())
-        return Asked(loss, None, {"mse": loss.detach()})
 
 
 class VaeObjective(Objective):
@@ -408,16 +237,6 @@ class VaeObjective(Objective):
         }
 
 
-KINDS: dict[Kind, type[Objective]] = {
-    "guided": GuidedObjective,
-    "sharp": GuidedObjective,
-    "vae": VaeObjective,
-    "planner": PlannerObjective,
-    "denoiser": LatentObjective,
-    "joint": LatentObjective,
-}
-
-
 @torch.no_grad()
 def measure_latents(model: MarDini, batches: Iterable[Batch]) -> None:
     """Measure mean and deviation of every channel of the latents, and store them.
@@ -448,12 +267,6 @@ def _nearer(batch: Batch) -> Tensor:
     given, made = batch.times.gather(1, inside), batch.times.gather(1, outside)
     apart = (made[:, :, None] - given[:, None]).abs()  # b m g
     return take(batch.given, apart.argmin(2))
-
-
-def _steady(batch: Batch | Seen) -> Chance:
-    """The same chance for held-out windows every time, in one process alone."""
-    device = batch.tensors["mask"].device if isinstance(batch, Seen) else batch.mask.device
-    return Chance(0, device, Crew())
 
 
 def _psnr(made: Tensor, truth: Tensor) -> Tensor:
