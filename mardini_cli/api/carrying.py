@@ -63,14 +63,14 @@ def _loaded(request: MakeRequest, tools: Tools) -> list[MarDini]:
 
     from mardini_cli import weights
     from mardini_cli.model.attention import use_backend
-    from mardini_cli.pipeline.settling import compile_blocks, settle
+    from mardini_cli.pipeline.settling import compile_blocks, record_steps, settle
 
     models = []
     for device in (tools.device, *tools.others):
         model = weights.load(request.model, device, torch.float32)
         use_backend(model, cast("Backend", request.attention))
         settle(model, tools.dtype)
-        models.append(compile_blocks(model) if request.compile else model)
+        models.append(record_steps(compile_blocks(model)) if request.compile else model)
     return models
 
 

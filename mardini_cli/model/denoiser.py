@@ -74,7 +74,7 @@ class TimeEmbedding(nn.Module):
         return embedded
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class KeptWindows:
     """What the denoiser keeps of a batch of windows over all sampling steps.
 

@@ -18,6 +18,7 @@ Dimension key
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from mardini_cli.config import ModelConfig
 from mardini_cli.errors import ShapeError
 from mardini_cli.model.autoencoder import Autoencoder, Given
 from mardini_cli.model.denoiser import Denoiser, KeptWindows, unpatchify
+from mardini_cli.model.graphs import Graphs
 from mardini_cli.model.guided import Guided
 from mardini_cli.model.planner import Planner
 from mardini_cli.model.positions import Grid
@@ -56,6 +58,7 @@ class MarDini(nn.Module):
         self.planner = Planner(config)
         self.denoiser = Denoiser(config)
         self.autoencoder: Autoencoder = Guided(config) if config.guided else Vae(config)
+        self.graphs: Graphs | None = None  # sampling steps that are recorded, where asked for
 
     def look(
         self,
@@ -188,7 +191,10 @@ class MarDini(nn.Module):
             each = [self._velocity(own, t, tile.given, one, None) for one in tile.windows]
             return torch.stack(each)
         tokens = self.autoencoder.noisy_tokens(own, tile.given)
-        return self._latent(self.denoiser.step(tokens, t, tile.windows), tile.given)
+        step = self.denoiser.step
+        if self.graphs is not None:
+            step = partial(self.graphs.step, step)
+        return self._latent(step(tokens, t, tile.windows), tile.given)
 
     def _latent(self, tokens: Tensor, given: Given) -> Tensor:
         _, rows, cols = given.latent_shape

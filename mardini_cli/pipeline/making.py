@@ -150,18 +150,39 @@ class Maker:
         try:
             # Kernels that are compiled or timed on the way go by the thread's current device.
             with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
-                return self._run(windows, pictures)
+                made = self._recorded(windows, pictures)
         except RuntimeError as error:
             if not (isinstance(error, torch.OutOfMemoryError) or NO_MEMORY in str(error)):
                 raise
+        else:
+            return made
         # Outside the clause: the error holds on to all tensors of the frames it went through.
+        if self.model.graphs is not None:
+            self.model.graphs.forget()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return None
 
+    def _recorded(
+        self, windows: Sequence[Window], pictures: Sequence[Sequence[Picture]]
+    ) -> list[tuple[Slot, Picture]]:
+        """Run windows, with recorded steps where the model has such."""
+        graphs = self.model.graphs
+        if graphs is None or not self.settings.sampler.steps:
+            return self._run(windows, pictures)
+        shape = len(windows), len(windows[0].given), len(windows[0].made), pictures[0][0].shape
+        with graphs.window((shape, self.settings, self.fit)):
+            made = self._run(windows, pictures)
+        if told := graphs.complaint():
+            message = f"CUDA graphs are left out: {told}; frames stay the same, and take longer"
+            self.notices.append(Warned(code="compile", message=message))
+        return made
+
     def _shrink(self, count: int) -> None:
         tile = self.settings.tile
-        wish = self.fit or Fit(tile=tile if isinstance(tile, int) else None)
+        wish = self.fit or Fit(
+            tile=tile if isinstance(tile, int) else None, graphs=self.model.graphs is not None
+        )
         fit = frugal(wish, count)
         if fit is None:
             raise MemoryLimitError(
@@ -176,6 +197,8 @@ class Maker:
 
     def _take(self, fit: Fit) -> None:
         self.fit = fit
+        if self.model.graphs is not None and not fit.graphs and self.settings.sampler.steps:
+            self.model.graphs.refuse("there is too little memory for them")
         if isinstance(self.model.autoencoder, Vae):
             self.model.autoencoder.pixels_at_once = fit.pixels_at_once
 

@@ -15,6 +15,7 @@ import torch
 from mardini_cli.config import ModelConfig
 from mardini_cli.diffusion.sampler import needs
 from mardini_cli.errors import MemoryLimitError
+from mardini_cli.model.graphs import MOST
 from mardini_cli.model.guided import working_size
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.model.positions import Grid
@@ -56,6 +57,8 @@ class Job:
     """Of the number type that the networks run in."""
     planner_bytes: int
     """Of the planner's weights."""
+    graphs: bool = False
+    """Whether sampling steps may be recorded as CUDA graphs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,14 +72,17 @@ class Fit:
     """Of frames that pass the VAE together; larger ones pass in strips."""
     offload: bool = False
     """Whether the planner's weights wait in the processor's memory while frames are sampled."""
+    graphs: bool = False
+    """Whether sampling steps are recorded; what they work in is then never free for others."""
 
 
 def needed(job: Job, fit: Fit) -> int:
     """Estimate what a batch takes at its worst moment, in bytes, without the weights."""
+    recorded = _recorded(job, fit) if fit.graphs else 0
     if job.config.guided:
-        return max(_guided(job, fit))
+        return max(_guided(job, fit)) + recorded
     planning, *others = _pictures(job, fit)
-    return max(planning, max(others) - (job.planner_bytes if fit.offload else 0))
+    return max(planning, max(others) - (job.planner_bytes if fit.offload else 0)) + recorded
 
 
 def fitted(job: Job, wish: Fit, free: int, fixed_tile: bool = False) -> Fit:
@@ -128,6 +134,7 @@ def job_of(plan: Plan, model: MarDini, size: tuple[int, int], settings: MakeSett
         signals=len(needs(sampler.guidance)) if sampler.steps else 0,
         bytes_a_number=settings.dtype.itemsize,
         planner_bytes=weight_bytes(model.planner),
+        graphs=model.graphs is not None and sampler.steps > 0,
     )
 
 
@@ -137,7 +144,7 @@ def wish_of(job: Job, settings: MakeSettings, device: torch.device) -> Fit:
     tile = side_for(grid) if settings.tile == "auto" else settings.tile
     # One window keeps a processor's cores busy.
     usual = LARGEST_BATCH if device.type == "cuda" else 1
-    return Fit(batch=settings.batch or usual, tile=tile)
+    return Fit(batch=settings.batch or usual, tile=tile, graphs=job.graphs)
 
 
 def free_bytes(device: torch.device, limit: int | None, weights: int) -> int | None:
@@ -169,6 +176,9 @@ def _ways(job: Job, wish: Fit, fixed_tile: bool) -> Iterator[Fit]:
         batch //= 2
     one = replace(wish, batch=1)
     yield one
+    if wish.graphs:
+        one = replace(one, graphs=False)
+        yield one
     if job.config.vae is not None:
         one = replace(one, pixels_at_once=1)
         yield one
@@ -183,8 +193,8 @@ def _guided(job: Job, fit: Fit) -> Iterator[int]:
     tile = min(work, fit.tile**2) if fit.tile else work
     whole = job.given * work * GIVEN_BYTES + (job.given + job.made) * frame * WHOLE_BYTES
     yield fit.batch * (whole + job.made * tile * MADE_BYTES)
-    tokens = (job.given + job.made) * tile // 256
-    yield fit.batch * (whole + _network(job.config, tokens, job.bytes_a_number) * job.signals)
+    network = sum(_network(job, fit, tile))
+    yield fit.batch * whole + network
 
 
 def _pictures(job: Job, fit: Fit) -> Iterator[int]:
@@ -199,8 +209,7 @@ def _pictures(job: Job, fit: Fit) -> Iterator[int]:
     planned = frames * low / 256 * (TOKEN_TENSORS * width + mlp) * job.bytes_a_number
     yield pictures + int(fit.batch * planned)
     tile = min(frame, fit.tile**2) if fit.tile else frame
-    batch = fit.batch * max(job.signals, 1)
-    yield pictures + batch * _network(config, frames * tile // 256, job.bytes_a_number)
+    yield pictures + sum(_network(job, fit, tile))
     at_work = min(fit.pixels_at_once, fit.batch * frames * frame)
     maps = 0
     if frame > fit.pixels_at_once:  # strip by strip, beside the maps of the whole frame
@@ -210,8 +219,17 @@ def _pictures(job: Job, fit: Fit) -> Iterator[int]:
     yield pictures + numbers * job.bytes_a_number
 
 
-def _network(config: ModelConfig, tokens: int, bytes_a_number: int) -> int:
-    """The denoiser over so many tokens: at work, and what it keeps of given frames."""
-    denoiser = config.denoiser
+def _recorded(job: Job, fit: Fit) -> int:
+    """What the graphs hold: all work in the same memory, each has its own copy of what is kept."""
+    work = job.work[0] * job.work[1]
+    at_work, kept = _network(job, fit, min(work, fit.tile**2) if fit.tile else work)
+    return at_work + MOST * kept
+
+
+def _network(job: Job, fit: Fit, tile: int) -> tuple[int, int]:
+    """The denoiser over frames of so many pixels: at work, and what it keeps of given frames."""
+    denoiser = job.config.denoiser
+    tokens = fit.batch * job.signals * (job.given + job.made) * tile // 256
     at_work = TOKEN_TENSORS * denoiser.width + denoiser.mlp
-    return tokens * (at_work + 2 * denoiser.depth * denoiser.width // 4) * bytes_a_number
+    kept = 2 * denoiser.depth * denoiser.width // 4
+    return tokens * at_work * job.bytes_a_number, tokens * kept * job.bytes_a_number

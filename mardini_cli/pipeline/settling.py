@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from mardini_cli.model.graphs import CudaRecorder, Graphs
 from mardini_cli.model.mardini import MarDini
 
 
@@ -50,6 +51,18 @@ def compile_blocks(model: MarDini) -> MarDini:
     for block in model.denoiser.blocks:
         for way in ("reference", "made"):
             setattr(block, way, torch.compile(getattr(block, way)))
+    return model
+
+
+def record_steps(model: MarDini) -> MarDini:
+    """Let sampling steps be recorded as CUDA graphs, in place: ``--compile``, too.
+
+    Elsewhere than on CUDA, and where noise reaches given frames, so that no step is like another
+    one's, nothing changes.
+    """
+    device = next(model.parameters()).device
+    if device.type == "cuda" and model.config.isolated:
+        model.graphs = Graphs(CudaRecorder(device))
     return model
 
 
