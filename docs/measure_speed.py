@@ -30,7 +30,7 @@ SUITES = ("targets", "paper", "kernels", "files", "compiled")
 CELLS = {"targets": targets, "paper": paper, "compiled": compiled}
 TAKEN_APART = (
     "l-t, 17 frames, 512",
-    "l-t, 17 frames, 512, compiled",
+    "l-t, 17 frames, 512, guidance, compiled and graphs",
     "tiny x2, 1920x1080, 0 steps",
     "tiny x2, 1920x1080, 8 steps",
     "symmetric, 17 frames, 512",

@@ -19,9 +19,14 @@ from mardini_cli.config import (
 )
 from mardini_cli.errors import ConfigError
 
-Way = Literal["kept", "plain", "compiled"]
-"""How the denoiser is run: made frames beside what is kept of the window (what every command does);
-whole windows anew in each step; or kept, with compiled blocks."""
+Way = Literal["kept", "plain", "compiled", "graphs", "both"]
+"""How the networks are run: made frames beside what is kept of the window (what every command
+does); whole windows anew in each step; kept, with compiled blocks; kept, with steps recorded as
+CUDA graphs; or with both, which is ``--compile``."""
+WAYS: Mapping[Way, str] = MappingProxyType(
+    {"kept": "eager", "graphs": "graphs", "compiled": "compiled", "both": "compiled and graphs"}
+)
+"""Those that one table compares, in words."""
 
 LOW = 256
 """Short side of the planner's frames in the paper's asymmetric rows, pixels."""
@@ -180,7 +185,21 @@ def targets() -> list[Cell]:
 
 
 def compiled() -> list[Cell]:
-    """The sampling cells among the aims, with compiled blocks: seconds of compiling come first."""
-    names = ("l-t, 17 frames, 512", "tiny x2, 1920x1080, 8 steps", "l-t, 17 frames, 512, guidance")
+    """Cells among the aims, by what ``--compile`` does of its two parts, and by none.
+
+    The whole of it comes first: its seconds until the first frame are those of an empty cache.
+    """
     cells = {cell.name: cell for cell in targets()}
-    return [replace(cells[name], name=f"{name}, compiled", way="compiled") for name in names]
+    ways: Mapping[str, tuple[Way, ...]] = {
+        "l-t, 17 frames, 512, guidance": ("both", "compiled", "graphs", "kept"),
+        "tiny x2, 456x256, 8 steps": ("both", "graphs", "kept"),
+        "tiny x2, 1920x1080, 8 steps": ("both", "graphs", "kept"),
+        "l-t, 17 frames, 512": ("both", "compiled", "graphs", "kept"),
+        "tiny x2, 456x256, 0 steps": ("both", "kept"),
+        "tiny x2, 1920x1080, 0 steps": ("both", "kept"),
+    }
+    return [
+        replace(cells[name], name=f"{name}, {WAYS[way]}", way=way)
+        for name, some in ways.items()
+        for way in some
+    ]

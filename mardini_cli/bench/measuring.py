@@ -8,10 +8,11 @@ Dimension key
 """
 
 import gc
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from time import perf_counter, process_time
 
@@ -26,7 +27,13 @@ from mardini_cli.diffusion.sampler import guided_velocity, needs, noise_for, sam
 from mardini_cli.model.autoencoder import Given
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.pipeline.making import sampled
-from mardini_cli.pipeline.settling import compile_blocks, lay_out, precision, settle
+from mardini_cli.pipeline.settling import (
+    compile_blocks,
+    lay_out,
+    precision,
+    record_steps,
+    settle,
+)
 
 Size = Sequence[int]
 STAGES = ("look", "plan", "denoise", "decode")
@@ -49,9 +56,12 @@ class Measured:
     flops: dict[str, int] = field(default_factory=dict)
     """By stage: matrix products, convolutions and attention, two for a multiply-add."""
     peak: int = 0
-    """Most bytes in use at once, weights included: of the device, or of the process on a CPU."""
+    """Most bytes in use at once, weights included: of the device, or of the process on a CPU. Where
+    steps are recorded, what torch holds of the device: what graphs work in counts as free between
+    their replays, but others may not have it."""
     first: float = 0.0
-    """Seconds of the first run, which chooses kernels and compiles."""
+    """Seconds until the first frames: of a first run, of two steps at most, which chooses kernels,
+    compiles and records."""
     cpu: float = 0.0
     """Seconds of processor time of a run."""
     failed: str = ""
@@ -142,8 +152,10 @@ def subject_of(cell: Cell, device: torch.device, dtype: torch.dtype) -> Subject:
     settle(model, dtype)
     if cell.channels_last is not None:
         lay_out(model, torch.channels_last if cell.channels_last else torch.contiguous_format)
-    if cell.way == "compiled":
+    if cell.way in ("compiled", "both"):
         compile_blocks(model)
+    if cell.way in ("graphs", "both"):
+        record_steps(model)
     return Subject(cell, model, dtype, moving(cell).to(device))
 
 
@@ -171,7 +183,7 @@ def measure(subject: Subject) -> Measured:
     synchronise(device)
     first = perf_counter() - began
     runs, cpu = list[dict[str, float]](), list[float]()
-    with peak_of(device) as peak:
+    with peak_of(device, held=subject.model.graphs is not None) as peak:
         while len(runs) < 3 and sum(sum(run.values()) for run in runs) < ENOUGH_SECONDS:
             seconds, used = dict.fromkeys(STAGES, 0.0), process_time()
             subject.run(timer(seconds, device))
@@ -193,13 +205,25 @@ def measure(subject: Subject) -> Measured:
 def count(subject: Subject) -> dict[str, int]:
     """Count a run's operations by stage; of the sampling steps two are run, the rest follows."""
     steps = subject.cell.sampler.steps
-    if subject.cell.way == "compiled":  # the compiler's own kernels cannot be looked into
-        return dict.fromkeys(STAGES, 0)
-    one, two = (_count(subject, n) for n in ((1, 2) if steps > 1 else (steps, steps)))
+    # Neither graphs nor the compiler's kernels can be looked into; they do the same.
+    with _plainly(subject):
+        one, two = (_count(subject, n) for n in ((1, 2) if steps > 1 else (steps, steps)))
     each = two["denoise"] - one["denoise"]
     return {
         stage: one[stage] + (each * (steps - 1) if stage == "denoise" else 0) for stage in STAGES
     }
+
+
+@contextmanager
+def _plainly(subject: Subject) -> Iterator[None]:
+    """Run blocks and steps as they are for a while."""
+    compiled = subject.cell.way in ("compiled", "both")
+    graphs, subject.model.graphs = subject.model.graphs, None
+    try:
+        with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
+            yield
+    finally:
+        subject.model.graphs = graphs
 
 
 def _count(subject: Subject, steps: int) -> Counter[str]:
@@ -241,13 +265,20 @@ def timer(seconds: dict[str, float], device: torch.device) -> Clock:
 
 
 @contextmanager
-def peak_of(device: torch.device) -> Iterator[list[int]]:
-    """Watch the memory while the context lasts; its only number is there at the end."""
+def peak_of(device: torch.device, held: bool = False) -> Iterator[list[int]]:
+    """Watch the memory while the context lasts; its only number is there at the end.
+
+    Args:
+        device: whose.
+        held: whether on CUDA all counts that torch holds, in use or not.
+    """
     found = [0]
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         yield found
-        found[0] = torch.cuda.max_memory_allocated(device)
+        most = torch.cuda.max_memory_reserved if held else torch.cuda.max_memory_allocated
+        found[0] = most(device)
         return
     import psutil  # late: on a GPU nobody needs it
 
@@ -267,7 +298,12 @@ def peak_of(device: torch.device) -> Iterator[list[int]]:
 
 
 def forget(device: torch.device) -> None:
-    """Give back what a cell has left behind."""
+    """Give back what a cell has left behind, and what the compiler knows of it.
+
+    It compiles a function for eight kinds of arguments at most, and runs it as it is after that.
+    """
+    if "torch._dynamo" in sys.modules:  # takes seconds to load
+        torch.compiler.reset()
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

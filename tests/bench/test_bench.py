@@ -7,7 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mardini_cli.bench.cells import Cell, after_one, between, cells_of, paper, symmetric, targets
+from mardini_cli.bench.cells import (
+    WAYS,
+    Cell,
+    after_one,
+    between,
+    cells_of,
+    compiled,
+    paper,
+    symmetric,
+    targets,
+)
 from mardini_cli.bench.machine import ceiling, facts
 from mardini_cli.bench.measuring import Measured, Subject, count, subject_of
 from mardini_cli.bench.profiling import Profile, kind_of
@@ -15,7 +25,9 @@ from mardini_cli.bench.report import Report
 from mardini_cli.bench.run import bench
 from mardini_cli.config import ModelConfig, SamplerConfig, l_t, nano, nano_vae
 from mardini_cli.errors import ConfigError
+from mardini_cli.model.graphs import Graphs
 from mardini_cli.model.mardini import MarDini
+from tests.model.tape import Tape
 
 CPU, FLOAT = torch.device("cpu"), torch.float32
 
@@ -112,6 +124,38 @@ def test_whole_windows_and_kept_ones_make_the_same_frames() -> None:
 
     torch.testing.assert_close(made[0], made[1], rtol=1e-4, atol=1e-4)
     assert count(plain)["denoise"] > count(kept)["denoise"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler uses what torch left
+def test_what_is_compiled_and_recorded_counts_the_operations_of_what_is_not() -> None:
+    """Counting runs the blocks as they are; so nothing is compiled here."""
+    eager = count(subject_of(cell_of("eager"), CPU, FLOAT))
+    subject = subject_of(replace(cell_of("both"), way="both"), CPU, FLOAT)
+    tape = Tape()
+    subject.model.graphs = graphs = Graphs(tape)
+
+    assert count(subject) == eager
+    assert tape.tried == 0
+    assert subject.model.graphs is graphs
+
+
+def test_both_parts_of_compiling_are_compared_with_each_other_and_with_none() -> None:
+    cells = compiled()
+
+    assert len({cell.name for cell in cells}) == len(cells)
+    guided = [cell for cell in cells if cell.sampler.guidance != 1]
+    assert {cell.way for cell in guided} == set(WAYS)
+    tiny_cells = [cell for cell in cells if cell.config.preset == "tiny"]
+    assert {(cell.size, cell.sampler.steps) for cell in tiny_cells} == {
+        (size, steps) for size in ((256, 456), (1080, 1920)) for steps in (0, 8)
+    }
+    for cell in cells:
+        alike = [
+            one
+            for one in cells
+            if replace(one, name="", way="kept") == replace(cell, name="", way="kept")
+        ]
+        assert {"both", "kept"} <= {one.way for one in alike}
 
 
 def test_the_symmetric_design_has_the_parameters_of_the_asymmetric_one() -> None:
