@@ -141,7 +141,7 @@ class DenoiserBlock(nn.Module):
         flat = step.rotary.flat()
         x = self._within(x.flatten(0, 1), step.time, flat).unflatten(0, windows)
         x = (x + self.across.ask(self.norm_across(x), step.rotary, kept.given)).flatten(0, 1)
-        x = x + self._told(self.norm_cross(x), kept.heard, step.frame_rotary)
+        x = self._told(x, kept.heard, step.frame_rotary)
         out: Tensor = self._finished(x, step.time_and_signal).unflatten(0, windows)
         return out
 
@@ -151,11 +151,13 @@ class DenoiserBlock(nn.Module):
         return torch.addcmul(x, gate, self.spatial(y, rotary))
 
     def _told(self, x: Tensor, heard: tuple[Heard, ...], rotary: Rotary) -> Tensor:
-        if len(heard) == 1:
-            told: Tensor = self.cross(x, heard[0], rotary)
-            return told
-        parts = zip(x.chunk(len(heard)), heard, strict=True)
-        return torch.cat([self.cross(y, one, rotary).expand(y.shape) for y, one in parts])
+        """Add what is heard, each signal's to its own share of the batch."""
+        told = [
+            # All tokens are told the same of the null signal: nobody need ask.
+            y + (one if isinstance(one, Tensor) else self.cross(self.norm_cross(y), one, rotary))
+            for y, one in zip(x.chunk(len(heard)), heard, strict=True)
+        ]
+        return told[0] if len(told) == 1 else torch.cat(told)
 
     def _finished(self, x: Tensor, time_and_signal: Tensor) -> Tensor:
         shift, scale, gate = self.modulate_mlp(time_and_signal).chunk(3, dim=-1)

@@ -28,7 +28,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, fields, is_dataclass, replace
 from threading import Condition, Lock
 from typing import Any, Protocol, TypeVar
-from weakref import WeakSet, ref
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 import torch
 from torch import Tensor
@@ -122,6 +122,7 @@ class Graphs:
         self._record, self._most = record, most
         self._held: OrderedDict[Hashable, tuple[_Memory, Recording]] = OrderedDict()
         self._kinds: OrderedDict[Hashable, None] = OrderedDict()
+        self._shapes: WeakKeyDictionary[KeptWindows, Hashable] = WeakKeyDictionary()
         self._lock = Lock()
         self._gate = _Gate()
         self._here = threading.local()
@@ -159,7 +160,7 @@ class Graphs:
         """Do a sampling step: what ``run`` says, by its graph where there is one.
 
         The first step of a shape is run as it is, and recorded after that; not where other threads
-        are at work beside (see ``window``) or gradients are wanted.
+        are at work beside (see ``window``), or outside of inference mode.
 
         Args:
             run: ``Denoiser.step``.
@@ -170,10 +171,10 @@ class Graphs:
         Returns:
             ``s b m n c``, the caller's own.
         """
-        if self._trouble or torch.is_grad_enabled():
+        if self._trouble or not torch.is_inference_mode_enabled():
             return run(noisy, t, kept)
-        key = _key(noisy, t, kept)
         with self._lock:
+            key = self._key(noisy, t, kept)
             if key in self._held:
                 self._held.move_to_end(key)
                 memory, recording = self._held[key]
@@ -210,6 +211,21 @@ class Graphs:
                 self._give_up(error)
         return answer
 
+    def _key(self, noisy: Tensor, t: Tensor, kept: KeptWindows) -> Hashable:
+        """All that a recorded step depends on, but for the values in its memory."""
+        device = noisy.device
+        shapes = self._shapes.get(kept)  # the same at every step, and many
+        if shapes is None:
+            found = tuple((one.shape, one.dtype) for one in tensors_of(kept))
+            shapes = self._shapes[kept] = found, kept.signals, kept.grid.rows, kept.grid.cols
+        return (
+            shapes,
+            *((one.shape, one.dtype) for one in (noisy, t)),
+            device,
+            torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0,
+            torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type),
+        )
+
     def _give_up(self, error: Exception) -> None:
         """Run all steps as they are from here on."""
         full = isinstance(error, torch.OutOfMemoryError)
@@ -241,19 +257,6 @@ class Graphs:
         with self._lock:
             told, self._untold = self._untold, ""
         return told
-
-
-def _key(noisy: Tensor, t: Tensor, kept: KeptWindows) -> Hashable:
-    """All that a recorded step depends on, but for the values in its memory."""
-    device = noisy.device
-    stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
-    shapes = tuple((one.shape, one.dtype) for one in tensors_of((noisy, t, kept)))
-    modes = (
-        torch.is_inference_mode_enabled(),
-        torch.is_autocast_enabled(device.type),
-        torch.get_autocast_dtype(device.type),
-    )
-    return shapes, kept.signals, kept.grid.rows, kept.grid.cols, device, stream, modes
 
 
 def _uncached(device: torch.device) -> AbstractContextManager[object]:
@@ -361,20 +364,25 @@ class CudaRecorder:
                 ):
                     out = run()
             except RuntimeError:
-                _end(self.device, pool)
+                _end(self.device, pool, self._stream)
                 raise
             recording = CudaRecording(graph, out)
             self._living.add(recording)
             return recording
 
 
-def _end(device: torch.device, pool: Any) -> None:
-    """Tell torch's allocator that a recording is over, which torch omits where it breaks off.
+def _end(device: torch.device, pool: Any, stream: torch.cuda.Stream) -> None:
+    """Bring torch out of a recording that broke off, as it does itself after one that ended.
 
-    Otherwise the allocator would not give back what it caches for the rest of the process. The
-    functions are private, hence the guards; the second is due where the first had something to do.
+    Its allocator would go on to record: it would give back nothing that it caches. The functions
+    are private, hence the guard; where the recording did end, the first refuses. Its generator of
+    random numbers would go on too, and refuse to draw: until the next recording that ends well.
     """
     index = device.index if device.index is not None else torch.cuda.current_device()
     with suppress(AttributeError, RuntimeError):
         torch._C._cuda_endAllocateToPool(index, pool)
         torch._C._cuda_releasePool(index, pool)
+    with suppress(RuntimeError), torch.cuda.stream(torch.cuda.current_stream()):
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            torch.zeros(1, device=device)

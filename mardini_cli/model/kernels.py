@@ -24,6 +24,7 @@ from torch import Tensor
 
 from mardini_cli.errors import DeviceError, ShapeError
 from mardini_cli.model import fastest
+from mardini_cli.model.fastest import Dense
 
 Backend = Literal["auto", "xformers", "sdpa"]
 """``auto`` takes what is fastest. On CUDA, dense sets: the kernel that measured best at their shape
@@ -67,8 +68,12 @@ def attention(
         return _packed_eagerly(q, k, v, groups, backend)
     if backend == "xformers":
         return _xformers(q, k, v, None)
-    if backend == "auto" and _may_try(q):
-        return _quickest(q, k, v)
+    if backend == "auto" and q.is_cuda:
+        if torch.compiler.is_compiling():  # asked first: the compiler knows no inference mode
+            if not torch.is_grad_enabled():
+                return _quickest_compiled(q, k, v)
+        elif torch.is_inference_mode_enabled():
+            return _quickest(q, k, v)
     return fastest.sdpa(q, k, v)
 
 
@@ -87,21 +92,27 @@ def require_xformers(device: torch.device, dtype: torch.dtype, channels: int) ->
         )
 
 
-def _may_try(q: Tensor) -> bool:
-    """Whether kernels may be chosen here: on CUDA, no gradients wanted, nothing being compiled."""
-    return q.is_cuda and torch.is_inference_mode_enabled() and not torch.compiler.is_compiling()
-
-
 def _quickest(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     kernels = dense_kernels(q)
-    if torch.cuda.is_current_stream_capturing():  # nothing can be timed; the run before it was
+    if q.is_cuda and torch.cuda.is_current_stream_capturing():
+        # Nothing can be timed now; it was in the run before.
         name = fastest.CHOICES.known(q, k, kernels)
     else:
         name = fastest.CHOICES.of(q, k, v, kernels)
     return kernels[name](q, k, v)
 
 
-def dense_kernels(q: Tensor) -> dict[str, fastest.Dense]:
+def _quickest_here(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return _quickest(q, k, v).contiguous()  # every kernel's way to lay it out, for the compiler
+
+
+# To the compiler a single operation: it would choose as torch does, not by the clock.
+_operation: Any = torch.library.custom_op("mardini::attention", _quickest_here, mutates_args=())
+_quickest_compiled: Dense = _operation
+_operation.register_fake(lambda q, _k, _v: q.new_empty(q.shape))
+
+
+def dense_kernels(q: Tensor) -> dict[str, Dense]:
     """Kernels for dense sets like these. xformers takes part once it is loaded.
 
     Loading it takes seconds, and its dense kernels are torch's own flash and memory-efficient ones.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mardini_cli.model import fastest
 from mardini_cli.model.fastest import KERNELS, Choices, plain, sdpa, shape_of
+from mardini_cli.model.kernels import _operation, _quickest_compiled
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -135,3 +136,39 @@ def test_torchs_own_choice_stands_where_no_kernel_could_be_timed() -> None:
     q = normal(1, 2, 1, 8)
 
     assert Choices(clock=Stopwatch()).of(q, q, q, {"refuses": refuses}) == "sdpa"
+
+
+def test_what_was_tried_is_known_where_nothing_can_be_tried() -> None:
+    q, k = normal(2, 3, 1, 8), normal(2, 4, 1, 8)
+    choices, kernels = Choices(clock=Stopwatch(2.0, 1.0)), {"sdpa": sdpa, "plain": plain}
+    choices.of(q, k, k, kernels)
+
+    assert choices.known(q, k, kernels) == "plain"
+    assert choices.known(q, q, kernels) == "sdpa"  # a new shape
+    assert choices.known(q, k, {"sdpa": sdpa}) == "sdpa"  # this kernel is not there
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler uses what torch left
+def test_to_the_compiler_the_choice_is_one_operation_made_when_it_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    q, k, v = normal(2, 9, 2, 8), normal(2, 5, 2, 8, seed=1), normal(2, 5, 2, 8, seed=2)
+    choices = Choices(clock=Stopwatch(*[1.0] * len(KERNELS)))
+    monkeypatch.setattr(fastest, "CHOICES", choices)
+    graphs = list[torch.fx.GraphModule]()
+
+    def keep(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    def around(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return _quickest_compiled(2 * q, k, v) + 1
+
+    torch.compiler.reset()
+    with torch.inference_mode():
+        found = torch.compile(around, backend=keep, fullgraph=True)(q, k, v)
+
+    torch.testing.assert_close(found, sdpa(2 * q, k, v) + 1)
+    assert list(choices.chosen) == [shape_of(q, k)]
+    assert len(graphs) == 1
+    torch.library.opcheck(_operation, (q, k, v))

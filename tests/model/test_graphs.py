@@ -134,12 +134,14 @@ def test_number_types_of_autocast_have_graphs_of_their_own(awake: Awake) -> None
     assert tape.tried == 2
 
 
-def test_steps_that_want_gradients_are_never_recorded(awake: Awake) -> None:
+def test_outside_of_inference_mode_nothing_is_recorded_and_gradients_flow(awake: Awake) -> None:
     tape = Tape()
     model = model_of(awake, nano(), tape)
     kept, noisy = window(model, 1)
 
     step(model, noisy, 500, kept).sum().backward()
+    with torch.no_grad():
+        step(model, noisy, 500, kept)
 
     assert tape.tried == 0
     assert model.denoiser.out.weight.grad is not None

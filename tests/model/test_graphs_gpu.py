@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from mardini_cli.config import SamplerConfig, preset
+from mardini_cli.model import fastest
 from mardini_cli.model.denoiser import KeptWindows
+from mardini_cli.model.fastest import Choices
 from mardini_cli.model.graphs import CudaRecorder, Graphs
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.pipeline import paint
+from mardini_cli.pipeline.making import sampled
 from mardini_cli.pipeline.settling import compile_blocks, precision, record_steps, settle
 
 pytestmark = pytest.mark.gpu
@@ -43,8 +46,6 @@ def latents(
     slots: int = 5,
 ) -> Tensor:
     """Sample a window whose first and last frames are given."""
-    from mardini_cli.pipeline.making import sampled
-
     mask = torch.ones(1, slots, dtype=torch.bool, device=CUDA)
     mask[0, [0, -1]] = False
     rng = torch.Generator().manual_seed(seed)
@@ -83,11 +84,10 @@ def test_windows_sampled_by_a_graph_are_those_sampled_without(
 
     assert graphs.held == 1
     assert graphs.complaint() == ""
-    assert torch.equal(found, latents(recorded, 1, dtype, sampler))
+    close(latents(recorded, 1, dtype, sampler), found, 1e-6)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler uses what torch left
-@pytest.mark.filterwarnings("ignore::UserWarning")  # and gives advice
+@pytest.mark.filterwarnings("ignore")  # torch's compiler uses what torch left, and gives advice
 @pytest.mark.parametrize("name", ["nano-vae", "tiny"])
 def test_compiled_blocks_in_a_graph_give_what_eager_ones_give(name: str) -> None:
     torch.compiler.reset()
@@ -100,6 +100,29 @@ def test_compiled_blocks_in_a_graph_give_what_eager_ones_give(name: str) -> None
 
     assert model.graphs.held == 1
     assert model.graphs.complaint() == ""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["nano-vae", "tiny"])
+def test_the_compiler_takes_whole_blocks_and_attention_is_chosen_by_the_clock(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.compiler.reset()
+    compile = torch.compile
+
+    def whole(function: Callable[..., object]) -> Callable[..., object]:
+        return compile(function, fullgraph=True)  # an error where the compiler breaks off
+
+    choices = Choices()
+    monkeypatch.setattr(fastest, "CHOICES", choices)
+    monkeypatch.setattr(torch, "compile", whole)
+    model = compile_blocks(model_of(name, torch.float32))
+    monkeypatch.setattr(torch, "compile", compile)
+
+    found = latents(model, 1, torch.float32)
+
+    close(found, latents(model_of(name, torch.float32), 1, torch.float32), 1e-2)
+    assert len(choices.chosen) >= 3
 
 
 def test_a_graph_is_recorded_under_autocast_and_outlives_its_cache_of_weights() -> None:
@@ -163,6 +186,7 @@ def test_a_step_that_waits_for_the_device_is_run_as_it_is_and_the_device_stays_o
     before = torch.cuda.memory_reserved()
     torch.cuda.empty_cache()
     assert torch.cuda.memory_reserved() <= before - 2**28
+    assert 0 <= torch.rand(1, device=CUDA).item() <= 1  # random numbers are drawn again, too
     again = record_steps(model_of("nano"))
     latents(again, 1)
     assert again.graphs is not None
@@ -174,8 +198,9 @@ def test_too_little_memory_for_a_graph_is_told_and_the_step_stands() -> None:
 
     def greedy(run: Callable[[], Tensor]) -> object:
         def more() -> Tensor:
+            out = run()
             torch.empty(2**50, dtype=torch.uint8, device=CUDA)
-            return run()
+            return out
 
         return record(more)
 
