@@ -258,7 +258,8 @@ def built(kind: Any, sizes: Mapping[str, Any], device: torch.device, dtype: torc
     """A network of random weights on a device; of a class of diffusers, which has no types."""
     with torch.device(device):
         network = kind(**sizes).eval().requires_grad_(False)
-    return nn.Module.to(network, dtype)  # its own ``to`` warns of layers that it does not have
+    # Some parameters do not heed the context; and its own ``to`` warns of layers that it lacks.
+    return nn.Module.to(network, device, dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
