@@ -338,11 +338,12 @@ class Problems:
         self.found: list[MardiniError] = []
 
     def attempt(self, check: Callable[[], Found]) -> Found | None:
-        """Do a check; None where it found a problem."""
+        """Do a check; None where it found a problem. Two checks may find the same one."""
         try:
             return check()
         except MardiniError as error:
-            self.found.append(error)
+            told = {str(one) for one in self.found}
+            self.found += [one for one in error.parts or (error,) if str(one) not in told]
             return None
 
     def settle(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mardini_cli.api.carrying import carry_out, load_models
 from mardini_cli.api.fetching import with_weights
-from mardini_cli.api.jobs import Job, check_free, check_ticks, output_for, preflight
+from mardini_cli.api.jobs import Job, check_free, check_room, check_ticks, output_for, preflight
 from mardini_cli.api.looping import closing
 from mardini_cli.api.making import MakeRequest, check_making
 from mardini_cli.config import SamplerConfig, sampler_of
@@ -77,6 +77,7 @@ def animate(request: AnimateRequest) -> Generator[Event, None, None]:
         MardiniError: anything that the user can act on, before or during the work.
     """
     jobs = _preflight(request)
+    check_room(jobs[0])
     models = [] if request.dry_run else load_models(request, jobs[0].tools)
     for job in jobs:
         yield from carry_out(job, models)
@@ -112,7 +113,7 @@ def _marks(request: AnimateRequest) -> list[str]:
 
 def _preflight(request: AnimateRequest) -> list[Job]:
     """Every check that needs no network; reading the picture comes last."""
-    from mardini_cli.media.stills import background_of, check_there, stills
+    from mardini_cli.media.stills import background_of, size_of, stills
 
     named = {
         seed: _output(request, mark)
@@ -120,13 +121,11 @@ def _preflight(request: AnimateRequest) -> list[Job]:
     }
     seeds = [s for s, o in named.items() if not (request.skip_existing and o.exists())]
     outputs = [named[seed] for seed in seeds] or list(named.values())
-    checks: list[Callable[[], object]] = [
-        partial(background_of, request.background),
-        partial(check_there, request.image),
-    ]
+    checks: list[Callable[[], object]] = [partial(background_of, request.background)]
     if len(outputs) > 1:
         checks.append(partial(check_free, request, _sheet(outputs[0]), [request.image]))
-    tools = preflight(request, outputs, [request.image], checks)
+    opens = partial(size_of, request.image, request.limits)
+    tools = preflight(request, outputs, [request.image], opens, checks)
     frames = _frames(request, tools.config.window)
     smooth = int(request.smooth / request.fps) if request.smooth else 1
     request.limits.check_frames("the result", frames * smooth)

@@ -12,8 +12,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 from mardini_cli.api.disk import room_for
-from mardini_cli.api.jobs import Job, Tools, comparison_of, planned, preview_of
-from mardini_cli.api.making import MakeRequest, bytes_of, span_of, tile_of
+from mardini_cli.api.jobs import Job, Tools, check_room, comparison_of, planned, preview_of
+from mardini_cli.api.making import MakeRequest, span_of
+from mardini_cli.api.memory import settings_of
 from mardini_cli.api.resuming import settled
 from mardini_cli.errors import ConfigError, MardiniError, StoppedError
 from mardini_cli.events import Drawn, Event, Finished, Recorded, Verified, Warned
@@ -91,6 +92,7 @@ def carry_out(job: Job, models: Sequence[MarDini] = ()) -> Iterator[Event]:
     yield planned(job)
     for notice in job.info.notices:
         yield Warned(code="input", message=notice)
+    check_room(job)
     yield from room_for(job)
     if job.request.dry_run:
         return
@@ -174,16 +176,7 @@ def _make(
     from mardini_cli import pipeline
     from mardini_cli.media.containers import kind_of
 
-    settings = pipeline.MakeSettings(
-        sampler=job.request.sampler,
-        dtype=job.tools.dtype,
-        resolution=job.request.resolution,
-        tile=tile_of(job.request.tile),
-        batch=job.request.batch,
-        memory=bytes_of(job.request.memory_limit),
-        match=job.match,
-        strict=job.request.faults == "stop",
-    )
+    settings = settings_of(job.request, job.tools.dtype, match=job.match)
     verified: Verified | None = None
     with _writer(job, place) as writer:
         for notice in writer.notices:

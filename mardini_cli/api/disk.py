@@ -39,6 +39,8 @@ LOSSLESS_SHARE = 0.35
 """Share of the raw planes that FFV1, and others without loss, take; kept frames too."""
 SURE = 0.05
 """Share of an estimate that a job will certainly take."""
+LEAST_FRAMES = 2
+"""Of a result."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,14 +79,45 @@ def free_at(place: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def room_for(job: Job) -> Iterator[Event]:
-    """Hold a job against what is free on the disk.
-
-    Yields:
-        ``Warned`` where it may not be enough.
+def check_least(output: Path, size: tuple[int, int]) -> None:
+    """Refuse a place that has no room for any result with frames of so many rows and columns.
 
     Raises:
-        DiskSpaceError: it is certainly not enough.
+        DiskSpaceError: it has none.
+    """
+    least = size[0] * size[1] * LEAST_FRAMES * min(PIXEL_BITS.values()) / 8
+    _check(output, round(least))
+
+
+def check_disk(job: Job) -> None:
+    """Refuse a job that will certainly not find room for its result.
+
+    Raises:
+        DiskSpaceError: it will not.
+    """
+    _check(job.output, disk_of(job).result)
+
+
+def _check(output: Path, needed: int) -> None:
+    from mardini_cli.media.containers import STREAM
+
+    if output == STREAM:
+        return
+    place = output.absolute().parent
+    free = free_at(place)
+    if needed * SURE > free:
+        raise DiskSpaceError(
+            f"{place} has {told(free)} free",
+            needed=f"about {told(needed)} for the result",
+            do="make room, or choose another place with -o",
+        )
+
+
+def room_for(job: Job) -> Iterator[Event]:
+    """Warn where the result may find too little room on the disk.
+
+    Yields:
+        ``Warned``, perhaps.
     """
     from mardini_cli.media.containers import STREAM
 
@@ -92,12 +125,6 @@ def room_for(job: Job) -> Iterator[Event]:
         return
     place = job.output.absolute().parent
     needed, free = disk_of(job).result, free_at(place)
-    if needed * SURE > free:
-        raise DiskSpaceError(
-            f"{place} has {told(free)} free",
-            needed=f"about {told(needed)} for the result",
-            do="make room, or choose another place with -o",
-        )
     if needed > free:
         yield Warned(
             code="disk",

@@ -136,7 +136,7 @@ def _preflight(request: ExtendRequest) -> Job:
 
     output = place(request)
     opens = partial(check_decodes, request.clip, request.limits)
-    tools = preflight(request, [output], [request.clip], [opens])
+    tools = preflight(request, [output], [request.clip], opens)
     info = probe(request.clip, limits=request.limits)
     plan = _plan(request, info, tools.config.window)
     moved = info.times[0] - min(plan.times[0], info.times[0])  # the clip moves to make room

@@ -77,7 +77,7 @@ def fill(request: FillRequest) -> Generator[Event, None, None]:
 
     output = place(request)
     opens = partial(check_decodes, request.clip, request.limits)
-    tools = preflight(request, [output], [request.clip], [opens])
+    tools = preflight(request, [output], [request.clip], opens)
     info = probe(request.clip, limits=request.limits)
     missing = _named(request, len(info.times))
     holes: list[Fraction] = []

@@ -158,13 +158,14 @@ def _preflight(request: InterpolateRequest) -> Job:
     from mardini_cli.media.probe import check_decodes
     from mardini_cli.media.sequences import open_clip, pictures_of
     from mardini_cli.media.shots import Watch
+    from mardini_cli.media.stills import size_of
 
     output = place(request)
     pictures = pictures_of(request.clip)
     sources = pictures or [request.clip]
-    opens = [] if pictures else [lambda: check_decodes(request.clip, request.limits)]
+    opens = partial(size_of if pictures else check_decodes, sources[0], request.limits)
     lists = partial(check_lists, request.shots, _may_replace(request, output), sources)
-    tools = preflight(request, [output], sources, [*opens, lists])
+    tools = preflight(request, [output], sources, opens, [lists])
     watch = Watch()
     source = open_clip(
         request.clip, request.input_fps, lambda _time, frame: watch(frame), request.limits

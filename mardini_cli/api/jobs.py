@@ -13,9 +13,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mardini_cli.api.disk import check_disk, check_least
 from mardini_cli.api.making import MakeRequest
+from mardini_cli.api.memory import check_memory, is_judged, settings_of
 from mardini_cli.config import ModelConfig
-from mardini_cli.errors import ConfigError, EncoderError, MardiniError, OutputExistsError, Problems
+from mardini_cli.errors import ConfigError, EncoderError, OutputExistsError, Problems
 from mardini_cli.events import Planned
 from mardini_cli.tasks.drawing import draw
 from mardini_cli.weights.sources import AbsentWeightsError
@@ -99,14 +101,19 @@ def preflight(
     request: MakeRequest,
     outputs: Sequence[Path],
     sources: Sequence[Path],
+    first: Callable[[], tuple[int, int] | None],
     checks: Sequence[Callable[[], object]] = (),
 ) -> Tools:
     """Do every check that is quick and needs no network; all problems are told at once.
+
+    Disk and memory are held against the least that frames of such a size take: what the whole job
+    takes is known when there is a plan, and is checked then (``check_room``).
 
     Args:
         request: what is asked for.
         outputs: results; all but those of variations are one.
         sources: files that are read, each to be told from the results.
+        first: decodes the first given frame; tells its rows and columns, where that is possible.
         checks: of the task's own.
 
     Raises:
@@ -118,13 +125,15 @@ def preflight(
     if request.skip_existing and all(map(_is_there, outputs)):
         raise StandsAlreadyError(outputs[-1])
     problems, absent = Problems(), list[AbsentWeightsError]()
+    size = problems.attempt(first)
     for check in checks:
         problems.attempt(check)
     encodes = [
         problems.attempt(partial(check_place, request, output, sources)) for output in outputs
     ]
-    encode = encodes[-1]
-    tools = _tools(request, encode, problems)
+    if size is not None:
+        problems.attempt(partial(check_least, outputs[-1], size))
+    tools = _tools(request, encodes[-1], size, problems)
     absent = [error for error in problems.found if isinstance(error, AbsentWeightsError)]
     if len(problems.found) > len(absent):  # they would be fetched: no problem beside another
         problems.found = [error for error in problems.found if error not in absent]
@@ -164,17 +173,9 @@ def check_place(request: MakeRequest, output: Path, sources: Sequence[Path]) -> 
     problems.attempt(partial(_check_names, request, output, sources))
     if encode is not None:
         problems.attempt(lambda: codec_for(output, encode))
-    problems.found = [
-        error for n, error in enumerate(problems.found) if _is_new(error, problems, n)
-    ]
     problems.settle()
     assert encode is not None
     return encode
-
-
-def _is_new(error: MardiniError, problems: Problems, number: int) -> bool:
-    """Two checks may find one problem: an ending that stands for nothing."""
-    return all(str(error) != str(other) for other in problems.found[:number])
 
 
 def _check_names(request: MakeRequest, output: Path, sources: Sequence[Path]) -> None:
@@ -228,15 +229,21 @@ def check_free(request: MakeRequest, path: Path, sources: Sequence[Path]) -> Non
         )
 
 
-def _tools(request: MakeRequest, encode: EncodeSettings | None, problems: Problems) -> Tools | None:
-    """Find the weights' sizes and the device; loads torch, but no weights."""
+def _tools(
+    request: MakeRequest,
+    encode: EncodeSettings | None,
+    size: tuple[int, int] | None,
+    problems: Problems,
+) -> Tools | None:
+    """Find the weights' sizes and the device, and judge memory; loads torch, but no weights."""
     from mardini_cli import weights
     from mardini_cli.device import choose_device, choose_dtype, prepare_compiler, use_threads
 
     config = problems.attempt(
         lambda: weights.read_card(weights.find(request.model, fetch=False)).config
     )
-    if problems.found and _fits_any_machine(request):
+    judged = size is not None and config is not None and is_judged(request)
+    if problems.found and _fits_any_machine(request) and not judged:
         return None  # sooner told: torch takes seconds to load
     if request.threads is not None:
         problems.attempt(partial(use_threads, request.threads))
@@ -253,6 +260,9 @@ def _tools(request: MakeRequest, encode: EncodeSettings | None, problems: Proble
 
         width = config.planner.width // config.planner.heads
         problems.attempt(lambda: require_xformers(devices[0], torch.float32, width))
+    if config is not None and dtype is not None and size is not None:
+        settings = settings_of(request, dtype)
+        problems.attempt(partial(check_memory, settings, config, devices, size))
     if config is None or encode is None or dtype is None:
         return None
     return Tools(
@@ -294,6 +304,26 @@ def _device_names(request: MakeRequest) -> list[str]:
             f"devices '{request.devices}'", needed="each card once", do="leave one out"
         )
     return found
+
+
+def check_room(job: Job) -> None:
+    """Hold what a planned job takes against disk and memory; both problems are told at once.
+
+    Raises:
+        DiskSpaceError, MemoryLimitError: one of them is certainly too small.
+    """
+    from mardini_cli.pipeline.memory import largest_of
+
+    problems, tools = Problems(), job.tools
+    problems.attempt(partial(check_disk, job))
+    if job.plan.windows:
+        wide, high = job.info.upright_size
+        settings, largest = settings_of(job.request, tools.dtype), largest_of(job.plan)
+        devices = [tools.device, *tools.others]
+        problems.attempt(
+            partial(check_memory, settings, tools.config, devices, (high, wide), largest)
+        )
+    problems.settle()
 
 
 def check_ticks(output: Path, times: Sequence[Fraction]) -> None:

@@ -5,7 +5,7 @@ Room: api. On the command line this is ``interpolate`` with pictures.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -77,15 +77,17 @@ def place(request: KeyframesRequest) -> Path:
 
 def _preflight(request: KeyframesRequest) -> Job:
     """Every check that needs no network; reading the pictures comes last."""
-    from mardini_cli.media.stills import background_of, check_there, stills
+    from mardini_cli.media.stills import background_of, check_there, size_of, stills
 
     timed = sorted(request.at)
     paths = [path for _, path in timed] or list(request.images)
     output = place(request)
-    checks = [partial(check_there, path) for path in paths]
-    tools = preflight(
-        request, [output], paths, [partial(background_of, request.background), *checks]
-    )
+    opens = partial(size_of, paths[0], request.limits)
+    checks: list[Callable[[], object]] = [
+        partial(background_of, request.background),
+        *(partial(check_there, path) for path in paths[1:]),
+    ]
+    tools = preflight(request, [output], paths, opens, checks)
     window = tools.config.window
     if timed:
         times = [time for time, _ in timed]

@@ -140,18 +140,22 @@ def probe(path: Path, watch: Watch | None = None, limits: Limits = USUAL) -> Cli
         return _info(container, walk, found, others)
 
 
-def check_decodes(path: Path, limits: Limits = USUAL) -> None:
+def check_decodes(path: Path, limits: Limits = USUAL) -> tuple[int, int] | None:
     """Decode the first frame, to refuse in a moment what ``probe`` would refuse later.
+
+    Returns:
+        Rows and columns; None where FFmpeg cannot tell.
 
     Raises:
         As ``probe``.
     """
     with open_source(path, limits) as container, translated(path, Doing.DECODING):
         if path.suffix.lower() == ".webp":
-            return  # animated ones, which FFmpeg does not decode
+            return None  # animated ones, which FFmpeg does not decode
         stream = video_stream(container, path)
         limits.check_size(path, stream.width, stream.height)
         next(Decoding(container, stream, path, limits).frames(), None)
+        return stream.height, stream.width
 
 
 def count_packets(path: Path, limits: Limits = USUAL) -> int:

@@ -72,6 +72,16 @@ def check_there(path: Path) -> None:
         )
 
 
+def size_of(path: Path, limits: Limits = USUAL) -> tuple[int, int]:
+    """Decode a picture, to refuse in a moment what ``stills`` would refuse later: rows, columns.
+
+    Raises:
+        As ``load``.
+    """
+    wide, high = load(path, limits=limits).size
+    return high, wide
+
+
 def load(path: Path, background: str = "black", limits: Limits = USUAL) -> Still:
     """Read one picture.
 

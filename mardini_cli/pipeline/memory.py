@@ -9,6 +9,7 @@ change frames a little, where they meet). What still does not fit is said before
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 
@@ -23,6 +24,7 @@ from mardini_cli.model.strips import LEAST, MARGIN
 from mardini_cli.model.tiles import TOKEN, side_for
 from mardini_cli.model.vae import PIXELS_AT_ONCE
 from mardini_cli.pipeline.settings import MakeSettings
+from mardini_cli.pipeline.settling import settle
 from mardini_cli.tasks.plan import Plan
 
 LARGEST_BATCH = 16
@@ -103,10 +105,50 @@ def fitted(job: Job, wish: Fit, free: int, fixed_tile: bool = False) -> Fit:
             return last
     raise MemoryLimitError(
         f"a window of {job.given + job.made} frames of {job.size[1]}x{job.size[0]} takes about"
-        f" {needed(job, last) / 2**30:.1f} GiB beside the weights",
-        needed=f"at most {max(free, 0) / 2**30:.1f} GiB",
+        f" {_told(needed(job, last))} beside the weights",
+        needed=f"at most {_told(free)}",
         do="try a smaller --resolution, smaller frames, or a larger --memory-limit",
     )
+
+
+def check(
+    model: MarDini,
+    device: torch.device,
+    size: tuple[int, int],
+    settings: MakeSettings,
+    largest: tuple[int, int] = (1, 1),
+) -> None:
+    """Refuse what cannot fit, before any weights are loaded.
+
+    Args:
+        model: a ``sketch``.
+        device: where it would run.
+        size: height and width of the frames, pixels.
+        settings: how it would run.
+        largest: given and made frames of the largest window; no job has a smaller one than (1, 1).
+
+    Raises:
+        MemoryLimitError: the weights do not fit, or such a window beside them.
+    """
+    weights = weight_bytes(model)
+    free = free_bytes(device, settings.memory, weights, loaded=False)
+    if free is None:
+        return
+    if free <= 0:
+        raise MemoryLimitError(
+            f"the weights take {_told(weights)} on {device}",
+            needed=f"more memory than {_told(free + weights)}",
+            do="try another --device, a smaller model, or a larger --memory-limit",
+        )
+    job = job_of(largest, model, size, settings)
+    fitted(job, wish_of(job, settings, device), free, settings.tile != "auto")
+
+
+@lru_cache(maxsize=2)
+def sketch(config: ModelConfig, dtype: torch.dtype) -> MarDini:
+    """The networks as they run in a number type, without numbers: what they take is known."""
+    with torch.device("meta"):
+        return settle(MarDini(config), dtype)
 
 
 def frugal(fit: Fit, batch: int) -> Fit | None:
@@ -117,14 +159,21 @@ def frugal(fit: Fit, batch: int) -> Fit | None:
     return replace(fit, batch=1, tile=smaller[0], pixels_at_once=1) if smaller else None
 
 
-def job_of(plan: Plan, model: MarDini, size: tuple[int, int], settings: MakeSettings) -> Job:
-    """Describe the largest window of a plan over frames of ``size``."""
+def largest_of(plan: Plan) -> tuple[int, int]:
+    """Given and made frames of the largest window."""
     largest = max(plan.windows, key=lambda window: len(window.slots))
+    return len(largest.given), len(largest.made)
+
+
+def job_of(
+    largest: tuple[int, int], model: MarDini, size: tuple[int, int], settings: MakeSettings
+) -> Job:
+    """Describe the largest window of a job, given and made, over frames of ``size``."""
     config, sampler = model.config, settings.sampler
     return Job(
         config=config,
-        given=len(largest.given),
-        made=len(largest.made),
+        given=largest[0],
+        made=largest[1],
         size=size,
         work=(
             working_size(size, settings.resolution or config.guided.resolution)
@@ -147,26 +196,35 @@ def wish_of(job: Job, settings: MakeSettings, device: torch.device) -> Fit:
     return Fit(batch=settings.batch or usual, tile=tile, graphs=job.graphs)
 
 
-def free_bytes(device: torch.device, limit: int | None, weights: int) -> int | None:
-    """Bytes that windows may take beside loaded weights; None: there is no telling, and no limit.
+def free_bytes(
+    device: torch.device, limit: int | None, weights: int, *, loaded: bool = True
+) -> int | None:
+    """Bytes that windows may take beside the weights; None: there is no telling, and no limit.
 
     Args:
-        device: where the model is.
+        device: where the model is, or will be.
         limit: what the model may take in all, weights included; None takes what is free.
         weights: bytes of the model's weights.
+        loaded: whether they are on the device. If not, what this process holds there counts as
+            free: models of earlier jobs are used again, or let go.
     """
     if limit is not None:
         return limit - weights
     if device.type != "cuda":
         return None  # the system's memory is shared, and what is free there may be lent out
     free, _ = torch.cuda.mem_get_info(device)
-    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int((free + held) * SPARE)
+    used = torch.cuda.memory_allocated(device) if loaded else weights
+    return int((free + torch.cuda.memory_reserved(device) - used) * SPARE)
 
 
 def weight_bytes(model: torch.nn.Module) -> int:
     """Bytes of a network's weights."""
     return sum(p.numel() * p.element_size() for p in model.parameters())
+
+
+def _told(size: int) -> str:
+    """A size for eyes."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 // 10 else f"{max(size, 0) / 2**20:.1f} MiB"
 
 
 def _ways(job: Job, wish: Fit, fixed_tile: bool) -> Iterator[Fit]:

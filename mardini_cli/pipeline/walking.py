@@ -149,7 +149,7 @@ def makers_for(
     device, sight = next(model.parameters()).device, Sight(model, settings.resolution)
     if not plan.windows:
         return [Maker(model, settings, sight)]
-    job = memory.job_of(plan, model, size, settings)
+    job = memory.job_of(memory.largest_of(plan), model, size, settings)
     wish = memory.wish_of(job, settings, device)
     free = memory.free_bytes(device, settings.memory, memory.weight_bytes(model))
     if free is None:

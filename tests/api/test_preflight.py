@@ -1,18 +1,24 @@
 """What stands in the way is told at once, before any work; an input is never written over."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
-from mardini_cli import api
+from mardini_cli import api, weights
+from mardini_cli.api import disk
+from mardini_cli.config import sampler_of
 from mardini_cli.errors import (
     ConfigError,
+    DiskSpaceError,
     EncoderError,
     MardiniError,
+    MemoryLimitError,
     MissingFileError,
     MissingWeightsError,
     OutputExistsError,
@@ -21,7 +27,9 @@ from mardini_cli.errors import (
     UnwritableError,
     WordsError,
 )
-from mardini_cli.events import Event, Finished, Skipped
+from mardini_cli.events import Event, Failed, Finished, OfItem, Skipped
+from mardini_cli.pipeline import MakeSettings, memory
+from mardini_cli.pipeline.memory import Fit
 from tests.pipeline.clips import even_times, nano_weights, picture, write_clip
 
 
@@ -97,6 +105,106 @@ def test_pictures_that_are_missing_are_all_told(tmp_path: Path, nano: str) -> No
         True,
         True,
     ]
+
+
+# Memory and disk
+
+
+def making(task: str, folder: Path, clip: Path, **told: Any) -> Iterator[Event]:
+    """Any command that makes frames, of a clip or of a picture."""
+    boat = folder / "boat.png"
+    Image.fromarray(picture(0, (48, 64))).save(boat)
+    common: dict[str, Any] = {"device": "cpu", **told}
+    return {
+        "interpolate": lambda: api.interpolate(api.InterpolateRequest(clip=clip, **common)),
+        "extend": lambda: api.extend(api.ExtendRequest(clip=clip, frames=2, **common)),
+        "fill": lambda: api.fill(api.FillRequest(clip=clip, missing="1", **common)),
+        "animate": lambda: api.animate(api.AnimateRequest(image=boat, frames=3, **common)),
+        "keyframes": lambda: api.keyframes(api.KeyframesRequest(images=(boat, boat), **common)),
+    }[task]()
+
+
+@pytest.mark.parametrize("task", ["interpolate", "extend", "fill", "animate", "keyframes"])
+def test_memory_is_among_what_every_command_tells_at_once(
+    task: str, clip: Path, nano: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.mp4"
+    output.write_bytes(b"mine")
+
+    wrong = {"output": output, "codec": "ffv1", "memory_limit": "1M"}
+
+    with pytest.raises(PreflightError) as told:
+        list(making(task, tmp_path, clip, model=nano, **wrong))
+
+    assert [type(part) for part in told.value.parts] == [
+        OutputExistsError,
+        EncoderError,
+        MemoryLimitError,
+    ]
+    assert "the weights take" in str(told.value.parts[-1])
+    assert output.read_bytes() == b"mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"boat.png", "out.mp4", "walk.mkv"}
+
+
+def test_every_item_of_a_batch_is_told_all_at_once(clip: Path, nano: str, tmp_path: Path) -> None:
+    output = clip.with_name("walk.x2.mkv")
+    output.write_bytes(b"mine")
+    items = [
+        api.Item(number=1, request=request(clip, nano, memory_limit="1M")),
+        api.Item(number=2, request=request(tmp_path / "gone.mkv", nano, memory_limit="1M")),
+    ]
+
+    told = [
+        event.event
+        for event in api.batch(items, api.BatchSettings(workers=0))
+        if isinstance(event, OfItem) and isinstance(event.event, Failed)
+    ]
+
+    assert [event.code for event in told] == ["preflight", "missing-file"]
+    assert told[0].found.startswith("2 problems: ")
+    assert output.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("task", ["interpolate", "extend", "fill", "animate", "keyframes"])
+def test_a_window_that_does_not_fit_is_told_before_weights_are_loaded(
+    task: str, clip: Path, nano: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the weights with the smallest of windows, and those of this job."""
+    monkeypatch.setattr(weights, "load", no_loading)
+    config = weights.read_card(Path(nano)).config
+    model = memory.sketch(config, torch.float32)
+    job = memory.job_of((1, 1), model, (48, 64), MakeSettings(sampler=sampler_of(task)))
+    least = memory.weight_bytes(model) + memory.needed(job, Fit(batch=1))
+
+    with pytest.raises(MemoryLimitError, match=r"a window of [3-9] frames of 64x48 takes about"):
+        list(making(task, tmp_path, clip, model=nano, memory_limit=f"{least + 1000}"))
+
+    assert {path.name for path in tmp_path.iterdir()} == {"boat.png", "walk.mkv"}
+
+
+def no_loading(*_: object) -> None:
+    raise AssertionError("weights are loaded")
+
+
+def test_disk_and_memory_of_a_plan_are_told_together(
+    clip: Path, nano: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "free_at", lambda _: 50)
+    monkeypatch.setattr(memory, "largest_of", lambda _: (4000, 4000))
+
+    error = refused(request(clip, nano, memory_limit="300M"))
+
+    assert [type(part) for part in error.parts] == [DiskSpaceError, MemoryLimitError]
+
+
+def test_a_full_disk_is_told_beside_what_else_is_wrong(
+    clip: Path, nano: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "free_at", lambda _: 0)
+
+    error = refused(request(clip, nano, output=clip.with_name("out.mp4"), codec="ffv1"))
+
+    assert [type(part) for part in error.parts] == [EncoderError, DiskSpaceError]
 
 
 # An input is never written over

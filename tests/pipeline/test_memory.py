@@ -84,7 +84,7 @@ def test_tiles_that_were_asked_for_stay() -> None:
 def test_what_cannot_fit_is_said_with_both_sizes() -> None:
     with pytest.raises(MemoryLimitError, match=r"needs at most 0\.1 GiB.*smaller --resolution"):
         fitted(PAPER, Fit(batch=4), GIB // 10)
-    with pytest.raises(MemoryLimitError, match=r"at most 0\.0 GiB"):
+    with pytest.raises(MemoryLimitError, match=r"at most 0\.0 MiB"):
         fitted(PAPER, Fit(), -5)  # the weights alone are over the limit
 
 
@@ -230,10 +230,30 @@ def test_a_limit_that_is_too_small_is_told_before_a_frame_is_made(tmp_path: Path
     assert not list(tmp_path.glob("*out*"))
 
 
+def test_what_is_free_on_a_gpu_is_judged_before_weights_are_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What this process holds there counts as free: models are used again, or let go."""
+    card, model, free = torch.device("cuda", 0), memory.sketch(tiny(), torch.float32), [0]
+    weights, held, size = memory.weight_bytes(model), 2**20, (256, 456)
+    window = needed(memory.job_of((1, 1), model, size, MakeSettings()), Fit(batch=1))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free[0], 80 * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: held)
+
+    free[0] = weights - held
+    with pytest.raises(MemoryLimitError, match=r"the weights take 76\.7 MiB on cuda:0"):
+        memory.check(model, card, size, MakeSettings())
+    free[0] += int(window / memory.SPARE) - 1000
+    with pytest.raises(MemoryLimitError, match="a window of 2 frames of 456x256"):
+        memory.check(model, card, size, MakeSettings(tile=None))
+    free[0] += 2000
+    memory.check(model, card, size, MakeSettings(tile=None))
+
+
 def test_a_limit_decides_how_a_cpu_works() -> None:
     model, plan = nano_model(), interpolate(even_times(9), 4, size=9)
     settings = MakeSettings(batch=4)
-    job = memory.job_of(plan, model, (640, 1280), settings)
+    job = memory.job_of(memory.largest_of(plan), model, (640, 1280), settings)
     two = needed(job, Fit(batch=2)) + memory.weight_bytes(model)
     from mardini_cli.pipeline.walking import makers_for
 
