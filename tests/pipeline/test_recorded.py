@@ -190,13 +190,13 @@ def test_a_job_knows_whether_its_steps_may_be_recorded() -> None:
     model = recorded_model(Tape())
 
     told = [
-        memory.job_of(PLAN, one, (36, 50), settings).graphs
+        memory.job_of(memory.largest_of(PLAN), one, (36, 50), settings).graphs
         for one in (model, nano_model())
         for settings in (SAMPLED, MakeSettings())
     ]
 
     assert told == [True, False, False, False]
-    job = memory.job_of(PLAN, model, (36, 50), SAMPLED)
+    job = memory.job_of(memory.largest_of(PLAN), model, (36, 50), SAMPLED)
     assert memory.wish_of(job, SAMPLED, torch.device("cpu")).graphs
     with pytest.raises(MemoryLimitError):
         fitted(job, Fit(graphs=True), 100)
