@@ -178,7 +178,10 @@ ThreadsOpt = Annotated[
 ]
 CompileOpt = Annotated[
     bool,
-    typer.Option("--compile", help="Compile the networks first: pays on a GPU, for long jobs."),
+    typer.Option(
+        "--compile",
+        help="Compile the networks first, and record sampling steps: pays on a GPU, for long jobs.",
+    ),
 ]
 CodecOpt = Annotated[
     str | None,
