@@ -22,7 +22,6 @@ Dimension key
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -36,8 +35,9 @@ from torch import Tensor
 from mardini_cli.model.denoiser import KeptWindows
 
 MOST = 4
-"""Graphs that are held at most, and kinds of windows that are remembered: the whole batch, the last
-one, and the shorter windows at a clip's end are three."""
+"""Graphs that are held at most: the whole batch, the last one, and the shorter windows at a clip's
+end are three. Further shapes run as they are: where many take turns, to put one graph in another's
+place would be to record at every turn."""
 
 Step = Callable[[Tensor, Tensor, KeptWindows], Tensor]
 """``Denoiser.step``."""
@@ -115,13 +115,13 @@ class Graphs:
 
     Args:
         record: who records: ``CudaRecorder``.
-        most: graphs that are held; the one that was not used for longest goes first.
+        most: graphs that are held, and kinds of windows that pass alone first.
     """
 
     def __init__(self, record: Recorder, most: int = MOST) -> None:
         self._record, self._most = record, most
-        self._held: OrderedDict[Hashable, tuple[_Memory, Recording]] = OrderedDict()
-        self._kinds: OrderedDict[Hashable, None] = OrderedDict()
+        self._held: dict[Hashable, tuple[_Memory, Recording]] = {}
+        self._kinds: set[Hashable] = set()
         self._shapes: WeakKeyDictionary[KeptWindows, Hashable] = WeakKeyDictionary()
         self._lock = Lock()
         self._gate = _Gate()
@@ -141,7 +141,9 @@ class Graphs:
         Args:
             kind: all that the shapes of their steps follow from.
         """
-        if kind in self._kinds:
+        with self._lock:
+            known = kind in self._kinds or len(self._kinds) >= self._most or self._trouble
+        if known:
             with self._gate.beside():
                 self._here.beside = True
                 try:
@@ -152,15 +154,13 @@ class Graphs:
         with self._gate.alone():
             yield
             with self._lock:
-                self._kinds[kind] = None
-                while len(self._kinds) > self._most:
-                    self._kinds.popitem(last=False)
+                self._kinds.add(kind)
 
     def step(self, run: Step, noisy: Tensor, t: Tensor, kept: KeptWindows) -> Tensor:
         """Do a sampling step: what ``run`` says, by its graph where there is one.
 
         The first step of a shape is run as it is, and recorded after that; not where other threads
-        are at work beside (see ``window``), or outside of inference mode.
+        are at work beside (see ``window``), outside of inference mode, or where enough are held.
 
         Args:
             run: ``Denoiser.step``.
@@ -176,12 +176,12 @@ class Graphs:
         with self._lock:
             key = self._key(noisy, t, kept)
             if key in self._held:
-                self._held.move_to_end(key)
                 memory, recording = self._held[key]
                 memory.fill(noisy, t, kept)
                 recording.replay()
                 return recording.out.clone()
-            if not (self._trouble or getattr(self._here, "beside", False)):
+            full = len(self._held) >= self._most
+            if not (full or self._trouble or getattr(self._here, "beside", False)):
                 return self._first(key, run, noisy, t, kept)
         return run(noisy, t, kept)
 
@@ -189,8 +189,6 @@ class Graphs:
         self, key: Hashable, run: Step, noisy: Tensor, t: Tensor, kept: KeptWindows
     ) -> Tensor:
         """Run a step of a new shape, then record it."""
-        while len(self._held) >= self._most:
-            self._held.popitem(last=False)[1][1].forget()
         try:
             memory = _Memory.like(noisy, t, kept)
         except torch.OutOfMemoryError as error:

@@ -147,6 +147,8 @@ def makers_for(
         MemoryLimitError: a window does not fit, however it is cut.
     """
     device, sight = next(model.parameters()).device, Sight(model, settings.resolution)
+    if model.graphs is not None:
+        model.graphs.forget()  # of the job before: other shapes, and memory that is asked for below
     if not plan.windows:
         return [Maker(model, settings, sight)]
     job = memory.job_of(memory.largest_of(plan), model, size, settings)

@@ -102,19 +102,34 @@ def test_tiles_share_a_graph_and_each_brings_what_is_kept_of_it(awake: Awake) ->
 
 
 @torch.inference_mode()
-def test_each_shape_is_recorded_once_and_the_one_used_longest_ago_goes_first(awake: Awake) -> None:
+def test_each_shape_is_recorded_once_and_no_more_than_may_be_held(awake: Awake) -> None:
     tape = Tape()
     model = awake(MarDini(nano()))
     model.graphs = Graphs(tape, most=2)
     one, two, three = (window(model, 1, made=made) for made in (1, 2, 3))
 
-    for kept, noisy in (one, two, one, three, one, three):
+    for kept, noisy in (one, two, three, one, three, two):
         assert torch.equal(step(model, noisy, 9, kept), plainly(model, noisy, 9, kept))
 
-    assert [recorded.forgotten for recorded in tape.recorded] == [False, True, False]
-    assert model.graphs.held == 2
-    step(model, two[1], 9, two[0])
-    assert tape.tried == 4
+    assert [recorded.replays for recorded in tape.recorded] == [1, 1]
+    assert model.graphs.held == tape.tried == 2
+
+
+def test_where_nothing_more_can_be_recorded_nobody_waits_to_be_alone() -> None:
+    graphs = Graphs(Tape(), most=1)
+    with graphs.window("a"):
+        pass
+    refused = Graphs(Tape())
+    refused.refuse("no")
+
+    for one in (graphs, refused):
+        with one.window("b"), ThreadPoolExecutor(1) as threads:
+            threads.submit(_pass, one, "c").result(timeout=30)
+
+
+def _pass(graphs: Graphs, kind: str) -> None:
+    with graphs.window(kind):
+        pass
 
 
 @torch.inference_mode()

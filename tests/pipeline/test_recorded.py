@@ -26,6 +26,7 @@ from mardini_cli.model.mardini import MarDini
 from mardini_cli.pipeline import Maker, MakeSettings, Picture, memory, run
 from mardini_cli.pipeline.memory import Fit, Job, fitted, needed
 from mardini_cli.pipeline.settling import record_steps
+from mardini_cli.pipeline.walking import makers_for
 from mardini_cli.tasks.interpolate import interpolate
 from tests.model.tape import Tape
 from tests.pipeline.clips import even_times, nano_model, picture, read_back, write_clip
@@ -207,3 +208,16 @@ def test_on_a_cpu_compiling_records_nothing() -> None:
 
     assert record_steps(model) is model
     assert model.graphs is None
+
+
+def test_a_job_begins_without_the_graphs_of_the_one_before() -> None:
+    tape = Tape()
+    model = recorded_model(tape)
+    frames(make(model))
+
+    makers = makers_for(model, SAMPLED, PLAN, (36, 50))
+
+    assert {recorded.forgotten for recorded in tape.recorded} == {True}
+    tried = tape.tried
+    frames(makers[0])
+    assert tape.tried == 2 * tried
