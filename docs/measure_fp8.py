@@ -8,8 +8,8 @@ is multiplied in bfloat16 and in float8 (e4m3, ``torch._scaled_mm``) with one sc
 with one a row: the product alone, and with finding the scale of what goes in and rounding it,
 compiled into as few kernels as torch finds. Calls are replayed as CUDA graphs, so that the host
 does not count. Errors are those of normal numbers. Summed over the calls of a window they say what
-share of planning and denoising the layers have, and so what the loop could gain at most, plain and
-compiled. What a kernel refuses is told in its line. After SECONDS no row is begun.
+share of planning and denoising the layers have, and so what the loop could gain at most, as it is
+and with ``--compile``. What a kernel refuses is told in its line. After SECONDS no row is begun.
 
 Nothing of it is a choice that users have; it says why. ``small`` takes `nano-vae`, to try it
 without a GPU. Needs torch, numpy, OpenCV and PyAV, and of the project its folder alone.
@@ -32,7 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mardini_cli.bench.cells import Cell, Way, after_one, targets
+from mardini_cli.bench.cells import WAYS, Cell, Way, after_one, targets
 from mardini_cli.bench.machine import ceiling, facts
 from mardini_cli.bench.measuring import STAGES, Subject, forget, subject_of, timer, unwatched
 from mardini_cli.config import SamplerConfig, nano_vae
@@ -217,7 +217,9 @@ def loop_of(cell: Cell, shapes: Sequence[Shape], device: torch.device) -> Loop:
     }
     could["product"] = rest + sum(s.calls * min([s.long, *s.product.values()]) for s in shapes)
     could["best"] = rest + sum(s.calls * min([s.long, *s.whole.values()]) for s in shapes)
-    return Loop(name=f"{cell.name}, {cell.way}", seconds=median(runs), linear=linear, could=could)
+    return Loop(
+        name=f"{cell.name}, {WAYS[cell.way]}", seconds=median(runs), linear=linear, could=could
+    )
 
 
 def table_of_shapes(shapes: Sequence[Shape]) -> str:
@@ -284,7 +286,7 @@ def measured(found: Found, device: torch.device, small: bool, until: float) -> I
         fill(shape, device)
         found.shapes.append(shape)
         yield table_of_shapes([shape])
-    ways: tuple[Way, ...] = ("kept", "compiled") if device.type == "cuda" else ("kept",)
+    ways: tuple[Way, ...] = ("kept", "both") if device.type == "cuda" else ("kept",)
     for way in ways:
         if monotonic() > until:
             return

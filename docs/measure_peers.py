@@ -6,10 +6,11 @@ Usage:
 
 All make a window of which one frame is given, at 512x512, in bfloat16, with random weights (their
 values change no time) and torch's own attention; each is run with a few steps to warm up, then
-three times, and the median counts. ``plain`` runs them as they are, ``compiled`` with compiled
-blocks; both, in this order, by default. After SECONDS no model is begun; whatever fails is told in
-its line, and the rest goes on. ``small`` shrinks every network: a try without a GPU, whose numbers
-mean nothing. Without diffusers the peers' lines say so.
+three times, and the median counts. ``plain`` runs them as they are; ``compiled`` as ``--compile``
+does, peers too: compiled, and steps recorded as CUDA graphs; both, in this order, by default.
+After SECONDS no model is begun; whatever fails is told in its line, and the rest goes on. ``small``
+shrinks every network: a try without a GPU, whose numbers mean nothing. Without diffusers the peers'
+lines say so.
 
 What a run holds: the given frame through the VAE, the networks in every step with guidance and the
 step's arithmetic, all frames through the VAE. What it leaves out: the peers' encoders of text and
@@ -45,15 +46,25 @@ from torch import Tensor, nn
 
 from mardini_cli.bench.cells import Cell, after_one, targets
 from mardini_cli.bench.machine import ceiling, facts
-from mardini_cli.bench.measuring import STAGES, Clock, forget, peak_of, subject_of, timer, unwatched
+from mardini_cli.bench.measuring import (
+    STAGES,
+    Clock,
+    counted,
+    forget,
+    peak_of,
+    subject_of,
+    timer,
+    unwatched,
+)
 from mardini_cli.config import SamplerConfig, nano_vae
 from mardini_cli.device import choose_device, choose_dtype, synchronise
+from mardini_cli.model.graphs import CudaRecorder, Recorder, Recording
 
 NETWORKS = ("plan", "denoise")
 WAYS = {"plain": False, "compiled": True}
 RUNS = 3
 OURS = ("l-t", "l-t, guidance 2.5")
-"""The two lines that all others are set beside, each with blocks as they are, or compiled."""
+"""The two lines that all others are set beside: plain beside plain, compiled beside compiled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +136,42 @@ class Runner(Protocol):
         """Make the frames of one window."""
 
 
+Network = Callable[..., tuple[Tensor]]
+
+
+def recorded(network: Network, device: torch.device) -> Network:
+    """The network, its calls recorded where that can be done."""
+    return Recorded(network, CudaRecorder(device)) if device.type == "cuda" else network
+
+
+class Recorded:
+    """A network whose calls are recorded as one CUDA graph."""
+
+    def __init__(self, network: Network, record: Recorder) -> None:
+        self.network, self.record = network, record
+        self.own: dict[str, Any] = {}
+        self.recording: Recording | None = None
+        self.trouble = ""
+
+    def __call__(self, **given: Any) -> tuple[Tensor]:
+        """Do what the network does with named inputs, of the same shapes each time."""
+        if self.trouble:
+            return self.network(**given)
+        if self.recording is None:
+            self.own = {n: x.clone() if torch.is_tensor(x) else x for n, x in given.items()}
+            answer = self.network(**self.own)  # compiles, and chooses kernels
+            try:
+                self.recording = self.record(lambda: self.network(**self.own)[0])
+            except RuntimeError as error:  # told in its line; it is run as it is
+                self.trouble = str(error).splitlines()[0]
+                return answer
+        for name, x in given.items():
+            if torch.is_tensor(x):
+                self.own[name].copy_(x)
+        self.recording.replay()
+        return (self.recording.out,)
+
+
 class Ltx:
     """LTX-Video as its pipeline for pictures runs it: the given frame's tokens have time 0."""
 
@@ -138,6 +185,7 @@ class Ltx:
         from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
 
         self.network = built(LTXVideoTransformer3DModel, sizes.ltx, device, dtype)
+        self.step: Network = self.network
         self.vae = built(AutoencoderKLLTXVideo, sizes.ltx_vae, device, dtype)
         self.steps = 40
         self.grid = ((frames - 1) // 8 + 1, sizes.side // 32, sizes.side // 32)  # f h w
@@ -148,8 +196,9 @@ class Ltx:
         self.heard = torch.ones(2, self.text, device=device, dtype=dtype)
 
     def compile(self) -> None:
-        """Compile the blocks, as diffusers advises."""
+        """Compile the blocks, as diffusers advises, and record the step."""
         self.network.compile_repeated_blocks()
+        self.step = recorded(self.network, self.frame.device)
 
     @torch.inference_mode()
     def run(self, clock: Clock, steps: int | None = None) -> Tensor:
@@ -171,7 +220,7 @@ class Ltx:
 
     def _velocity(self, noisy: Tensor, t: Tensor) -> Tensor:
         count, high, wide = self.grid
-        without, with_text = self.network(
+        without, with_text = self.step(
             hidden_states=noisy.to(self.said.dtype).expand(2, -1, -1),
             encoder_hidden_states=self.said,
             timestep=t.expand(2, -1),
@@ -182,7 +231,7 @@ class Ltx:
             rope_interpolation_scale=(8 / self.rate, 32, 32),
             return_dict=False,
         )[0].float().chunk(2)  # fmt: skip
-        return cast(Tensor, without + self.guidance * (with_text - without))
+        return without + self.guidance * (with_text - without)
 
 
 class Svd:
@@ -201,6 +250,7 @@ class Svd:
         self.network = built(
             UNetSpatioTemporalConditionModel, {**sizes.svd, "num_frames": frames}, device, dtype
         )
+        self.step: Network = self.network
         self.vae = built(AutoencoderKLTemporalDecoder, sizes.svd_vae, device, dtype)
         self.steps, self.frames = 25, frames
         self.frame = torch.rand(1, 3, sizes.side, sizes.side, device=device, dtype=dtype)
@@ -211,8 +261,9 @@ class Svd:
         """Frames a second less one, motion, noise on the given frame: the pipeline's defaults."""
 
     def compile(self) -> None:
-        """Compile the whole network: its blocks differ in size."""
+        """Compile the whole network, since its blocks differ in size, and record the step."""
         self.network.compile()
+        self.step = recorded(self.network, self.frame.device)
 
     @torch.inference_mode()
     def run(self, clock: Clock, steps: int | None = None) -> Tensor:
@@ -242,9 +293,9 @@ class Svd:
 
     def _clean(self, noisy: Tensor, sigma: float, t: Tensor, beside: Tensor) -> Tensor:
         shorter = (noisy / (sigma**2 + 1) ** 0.5).to(beside.dtype).expand_as(beside)
-        without, with_picture = self.network(
-            torch.cat([shorter, beside], 2),
-            t,
+        without, with_picture = self.step(
+            sample=torch.cat([shorter, beside], 2),
+            timestep=t,
             encoder_hidden_states=self.picture,
             added_time_ids=self.facts,
             return_dict=False,
@@ -286,6 +337,8 @@ class Line:
     """Of the networks."""
     vae: int = 0
     """Parameters of the VAE."""
+    flops: dict[str, int] = field(default_factory=dict)
+    """By stage, as the bench counts them."""
     seconds: dict[str, float] = field(default_factory=dict)
     """By stage, of the run whose sum is the median."""
     runs: list[float] = field(default_factory=list)
@@ -294,6 +347,7 @@ class Line:
     """Most bytes at once, weights included."""
     first: float = 0.0
     """Seconds of the run that warms up, with few steps, and compiles."""
+    note: str = ""
     failed: str = ""
 
     @property
@@ -335,7 +389,7 @@ def ours(name: str, small: bool, compiled: bool) -> Contender:
         for cell in (few() if small else targets())
         if cell.name == f"l-t, 17 frames, 512{', guidance' if guided else ''}"
     ]
-    way = replace(cell, way="compiled") if compiled else cell
+    way = replace(cell, way="both") if compiled else cell
     return Contender(
         name=name,
         frames=len(cell.mask),
@@ -394,7 +448,7 @@ def measured(contender: Contender, device: torch.device, dtype: torch.dtype, unt
 
 def time(runner: Runner, line: Line, device: torch.device) -> None:
     """Run a model as often as it counts, and enter what it took."""
-    line.parameters, line.vae = counted(runner)
+    line.parameters, line.vae = sizes_of(runner)
     began = perf_counter()
     runner.run(unwatched, 2)
     synchronise(device)
@@ -408,9 +462,13 @@ def time(runner: Runner, line: Line, device: torch.device) -> None:
     line.runs = [sum(run.values()) for run in runs]
     line.seconds = runs[line.runs.index(median(line.runs))]
     line.peak = peak[0]
+    if trouble := getattr(getattr(runner, "step", None), "trouble", ""):
+        line.note = f", not recorded: {trouble}"
+    if not line.compiled:  # the compiler's own kernels cannot be looked into
+        line.flops = counted(runner.run, line.steps)
 
 
-def counted(runner: Runner) -> tuple[int, int]:
+def sizes_of(runner: Runner) -> tuple[int, int]:
     """Parameters of a model's networks, and of its VAE."""
     model: Any = getattr(runner, "model", runner)  # ours stands in the bench's subject
     parts = [getattr(model, name, None) for name in ("network", "planner", "denoiser")]
@@ -422,21 +480,31 @@ def _size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def table(lines: Sequence[Line]) -> str:
-    """The lines in Markdown; a made frame is one beyond the first."""
+def table(lines: Sequence[Line], best: float) -> str:
+    """The lines in Markdown; a made frame is one beyond the first.
+
+    Args:
+        lines: of all models so far.
+        best: operations a second of the fastest matrix product.
+    """
     head = ["model", "frames, steps", "networks s", "with VAE s", "s a made frame", "parameters",
-            "of the VAE", "peak GiB", *(f"of {name}" for name in OURS)]  # fmt: skip
+            "of the VAE", "networks TFLOP", "of the ceiling", "peak GiB",
+            *(f"times {name}" for name in OURS)]  # fmt: skip
     rows = [head, ["---"] * len(head)]
     for line in lines:
-        name = f"{line.name}, compiled ({line.first:.0f} s)" if line.compiled else line.name
+        name = (
+            f"{line.name}, compiled ({line.first:.0f} s){line.note}" if line.compiled else line.name
+        )
         told = [name, f"{line.frames}, {line.steps}"]
         if line.failed:
             rows.append([*told, line.failed, *[""] * (len(head) - 3)])
             continue
+        done = sum(line.flops.get(stage, 0) for stage in NETWORKS)
         rows.append([
             *told, f"{line.networks:.3f}", f"{line.total:.3f}",
             f"{line.total / (line.frames - 1):.4f}", f"{line.parameters / 1e9:.2f} B",
-            f"{line.vae / 1e9:.2f} B", f"{line.peak / 2**30:.1f}",
+            f"{line.vae / 1e9:.2f} B", f"{done / 1e12:.1f}" if done else "",
+            f"{done / line.networks / best:.0%}" if done else "", f"{line.peak / 2**30:.1f}",
             *(beside(line, lines, ours) for ours in OURS),
         ])  # fmt: skip
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -457,16 +525,21 @@ def main(words: list[str]) -> None:
     until = monotonic() + seconds
     device = choose_device()
     dtype = choose_dtype("auto", device)
-    machine = facts(device, dtype) | {"ceiling": ceiling(device, dtype)}
+    best = ceiling(device, dtype)
+    machine = facts(device, dtype) | {"ceiling": best}
     print(json.dumps(machine), flush=True)
     lines = list[Line]()
     ways = [way for name, way in WAYS.items() if name in words[1:]] or list(WAYS.values())
     for contender in contenders(small, ways):
-        lines.append(measured(contender, device, dtype, until))
-        print(table(lines).splitlines()[-1], flush=True)
+        line = measured(contender, device, dtype, until)
+        same = [one.flops for one in lines if (one.name, one.frames) == (line.name, line.frames)]
+        line.flops = line.flops or next(iter(same), {})  # compiled or not, the work is the same
+        lines.append(line)
+        found = table(lines, best)
+        print(found.splitlines()[-1], flush=True)
         told = {"machine": machine, "lines": [asdict(line) for line in lines]}
         output.write_text(json.dumps(told, indent=1) + "\n")
-        output.with_suffix(".md").write_text(f"{json.dumps(machine)}\n\n{table(lines)}\n")
+        output.with_suffix(".md").write_text(f"{json.dumps(machine)}\n\n{found}\n")
 
 
 if __name__ == "__main__":

@@ -85,6 +85,8 @@ class Measured:
 
 Clock = Callable[[str], AbstractContextManager[object]]
 """Watches a stage, by its name, from its begin to its end."""
+Run = Callable[[Clock, int | None], Tensor]
+"""Makes the frames of a window, in so many sampling steps, or in its own."""
 
 
 @dataclass(eq=False, slots=True)
@@ -208,10 +210,14 @@ def measure(subject: Subject) -> Measured:
 
 def count(subject: Subject) -> dict[str, int]:
     """Count a run's operations by stage; of the sampling steps two are run, the rest follows."""
-    steps = subject.cell.sampler.steps
     # Neither graphs nor the compiler's kernels can be looked into; they do the same.
     with _plainly(subject):
-        one, two = (_count(subject, n) for n in ((1, 2) if steps > 1 else (steps, steps)))
+        return counted(subject.run, subject.cell.sampler.steps)
+
+
+def counted(run: Run, steps: int) -> dict[str, int]:
+    """Count what any model does in a window of so many steps, by stage; see ``count``."""
+    one, two = (_count(run, n) for n in ((1, 2) if steps > 1 else (steps, steps)))
     each = two["denoise"] - one["denoise"]
     return {
         stage: one[stage] + (each * (steps - 1) if stage == "denoise" else 0) for stage in STAGES
@@ -230,7 +236,7 @@ def _plainly(subject: Subject) -> Iterator[None]:
         subject.model.graphs = graphs
 
 
-def _count(subject: Subject, steps: int) -> Counter[str]:
+def _count(run: Run, steps: int) -> Counter[str]:
     found = Counter[str]()
     for_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -240,7 +246,7 @@ def _count(subject: Subject, steps: int) -> Counter[str]:
             yield
         found[stage] = mode.get_total_flops()
 
-    subject.run(counting, steps)
+    run(counting, steps)
     return found
 
 

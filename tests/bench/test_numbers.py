@@ -120,7 +120,7 @@ def test_the_script_for_float8_tells_every_product_and_the_loop(tmp_path: Path) 
     assert all(0.01 < error < 0.1 for shape in found["shapes"] for error in shape["error"].values()
                if error != shape["error"]["bfloat16"])  # fmt: skip
     assert 0 < found["loops"][0]["linear"] < 10
-    assert (tmp_path / "out.md").read_text().count("\n| nano-vae, kept |") == 1
+    assert (tmp_path / "out.md").read_text().count("\n| nano-vae, eager |") == 1
 
 
 def test_a_float8_product_is_that_of_the_numbers() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from docs import measure_peers as script
 from mardini_cli.bench.measuring import unwatched
+from tests.model.tape import Tape
 
 CPU, FLOAT = torch.device("cpu"), torch.float32
 
@@ -51,11 +52,11 @@ class LevelOracle(nn.Module):
         super().__init__()
         self.heard: list[Tensor] = []
 
-    def forward(self, both: Tensor, t: Tensor, **_: Any) -> tuple[Tensor]:
-        self.heard.append(both)
-        sigma = (4 * t.double()).exp()
+    def forward(self, sample: Tensor, timestep: Tensor, **_: Any) -> tuple[Tensor]:
+        self.heard.append(sample)
+        sigma = (4 * timestep.double()).exp()
         alpha = (1 + sigma**2).rsqrt()
-        noise = (both[:, :, :3] / alpha - 0.5) / sigma
+        noise = (sample[:, :, :3] / alpha - 0.5) / sigma
         return (alpha * noise - alpha * sigma * 0.5,)
 
 
@@ -100,6 +101,26 @@ def test_svd_samples_what_its_network_knows(monkeypatch: pytest.MonkeyPatch) -> 
     assert heard[0][1, :, 3:].any()
 
 
+def test_a_recorded_step_makes_what_a_plain_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    diffusers(monkeypatch)
+    made, tape = [], Tape()
+    for kind in (script.Ltx, script.Svd):
+        model = kind(script.small_sizes(), 17, CPU, FLOAT)
+        for step in (model.network, script.Recorded(model.network, tape)):
+            model.step = step
+            torch.manual_seed(0)
+            made.append(model.run(unwatched, 3))
+
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[2], made[3])
+    assert [one.replays for one in tape.recorded] == [3, 3]
+    broken = script.Recorded(model.network, Tape(RuntimeError("waits for the device\nhere")))
+    model.step = broken
+    torch.manual_seed(0)
+    assert torch.equal(model.run(unwatched, 3), made[3])
+    assert broken.trouble == "waits for the device"
+
+
 def test_what_is_missing_is_told_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +133,7 @@ def test_what_is_missing_is_told_and_the_rest_goes_on(
     assert [bool(line["failed"]) for line in lines] == [False, False, True, True, True, True]
     assert "diffusers" in lines[2]["failed"]
     assert all(len(line["runs"]) == 3 and line["parameters"] for line in lines[:2])
+    assert 1.5 < lines[1]["flops"]["denoise"] / lines[0]["flops"]["denoise"] < 2
     assert (tmp_path / "out.md").read_text().count("ModuleNotFoundError") == 4
     late = script.contenders(small=True, ways=[False])[0]
     assert script.measured(late, CPU, FLOAT, until=0.0).failed == "not run: out of time"
@@ -128,6 +150,9 @@ def test_made_frames_are_set_beside_ours_like_with_like() -> None:
     compiled.compiled = True
 
     assert longer.times(ours) == (4.0, 3.0)  # 24 made frames beside 16
-    rows = [row.split(" | ") for row in script.table([ours, longer, compiled]).splitlines()]
-    assert [row[8] for row in rows[2:]] == ["1.00 / 1.00", "4.00 / 3.00", ""]
+    longer.flops = {"denoise": 12 * 10**12}
+    told = script.table([ours, longer, compiled], best=4e12)
+    rows = [row.split(" | ") for row in told.splitlines()]
+    assert [row[10] for row in rows[2:]] == ["1.00 / 1.00", "4.00 / 3.00", ""]
     assert rows[3][2:5] == ["6.000", "9.000", "0.3750"]
+    assert rows[3][7:9] == ["12.0", "50%"]
