@@ -60,10 +60,17 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rotary:
-    """Cosines and sines to rotate queries or keys by, float32, ``* n 1 p``; 1 stands for h."""
+    """Cosines and sines to rotate queries or keys by, float32; 1 stands for h."""
 
     cos: Tensor
-    sin: Tensor
+    """``* n 1 p``."""
+    signed: Tensor
+    """Sines of both halves of a head's channels, the first half's negative: ``* n 1 2 p``."""
+
+    @property
+    def sin(self) -> Tensor:
+        """Sines, ``* n 1 p``."""
+        return self.signed[..., 1, :]
 
     def rotate(self, x: Tensor) -> Tensor:
         """Rotate ``* n h d``: channel i and channel i + d / 2 are one pair. In float32.
@@ -71,21 +78,20 @@ class Rotary:
         Memory sets the pace, hence three passes over x; on CUDA it grows inside the kernels.
         """
         pairs = (x if x.is_cuda else x.float()).unflatten(-1, (2, -1))  # * n h 2 p
-        signed = torch.stack((-self.sin, self.sin), -2)  # * n 1 2 p
         along = pairs * self.cos.unsqueeze(-2)
-        return torch.addcmul(along, pairs.flip(-2), signed).flatten(-2)
+        return torch.addcmul(along, pairs.flip(-2), self.signed).flatten(-2)
 
     def flat(self) -> "Rotary":
         """Join the first two dimensions."""
-        return Rotary(self.cos.flatten(0, 1), self.sin.flatten(0, 1))
+        return Rotary(self.cos.flatten(0, 1), self.signed.flatten(0, 1))
 
     def by_windows(self, windows: int) -> "Rotary":
         """Undo ``flat``."""
-        return Rotary(*(part.unflatten(0, (windows, -1)) for part in (self.cos, self.sin)))
+        return Rotary(*(part.unflatten(0, (windows, -1)) for part in (self.cos, self.signed)))
 
     def select(self, rows: Tensor) -> "Rotary":
         """Take the frames at ``rows`` of the first dimension."""
-        return Rotary(self.cos.index_select(0, rows), self.sin.index_select(0, rows))
+        return Rotary(self.cos.index_select(0, rows), self.signed.index_select(0, rows))
 
 
 def window_rotary(
@@ -165,4 +171,6 @@ def _speeds(count: int, base: float, device: torch.device) -> Tensor:
 
 
 def _rotary(angles: Tensor) -> Rotary:
-    return Rotary(angles.cos().unsqueeze(-2), angles.sin().unsqueeze(-2))  # * n p -> * n 1 p
+    sin = angles.sin()
+    signed = torch.stack((-sin, sin), -2)  # * n p -> * n 2 p
+    return Rotary(angles.cos().unsqueeze(-2), signed.unsqueeze(-3))

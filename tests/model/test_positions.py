@@ -31,8 +31,22 @@ def scores(rotary: Rotary, seed: int = 0) -> Tensor:
     channels = 2 * rotary.cos.shape[-1]
     rng = torch.Generator().manual_seed(seed)
     query, key = torch.randn(2, 1, 1, channels, generator=rng)
-    first = Rotary(rotary.cos[0], rotary.sin[0])
+    first = Rotary(rotary.cos[0], rotary.signed[0])
     return first.rotate(query)[:, 0] @ first.rotate(key)[:, 0].T
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_pair_of_channels_turns_as_a_complex_number_does(dtype: torch.dtype) -> None:
+    times = torch.tensor([[0.0, 1.5, 7.0]])
+    rotary = window_rotary("real", 24, Grid.of_frame(2, 3, (9, 16)), times)
+    x = torch.randn(3, 6, 2, 24, generator=torch.Generator().manual_seed(0)).to(dtype)
+    first, second = x.double().chunk(2, -1)
+    turn = torch.polar(torch.ones(()).double(), angles(rotary).double().unsqueeze(-2))
+
+    turned = torch.complex(first, second) * turn
+
+    expected = torch.cat((turned.real, turned.imag), -1).float()
+    torch.testing.assert_close(rotary.rotate(x), expected, rtol=1e-5, atol=1e-5)
 
 
 @given(high=sides, wide=sides)
