@@ -8,13 +8,12 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from mardini_cli.model.mardini import MarDini
-from mardini_cli.training.crew import Crew
+from mardini_cli.training.crew import Crew, mesh
 from mardini_cli.training.stages import TrainConfig
 
 
@@ -41,9 +40,9 @@ def share_out(model: MarDini, crew: Crew, device: torch.device) -> None:
 
     The autoencoder is small, and its ways are no single forward call: each process has it whole.
     """
-    mesh = init_device_mesh(device.type, (crew.world,))
+    row = mesh(crew, device)
     for module in (*blocks_of(model), model.planner, model.denoiser):
-        fully_shard(module, mesh=mesh)
+        fully_shard(module, mesh=row)
 
 
 def gathered(model: MarDini) -> MarDini:

@@ -7,6 +7,8 @@ Dimension key
     b  windows of this process
 """
 
+import atexit
+import gc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 
 _MESSAGE = 256 * 2**20  # bytes of gradients that are sent together
+_meshes: list[DeviceMesh] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +135,35 @@ def _bundles(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
         yield bundle
 
 
+def mesh(crew: Crew, device: torch.device) -> DeviceMesh:
+    """All processes in a row, for networks that are shared out over them."""
+    _meshes.append(init_device_mesh(device.type, (crew.world,)))
+    return _meshes[-1]
+
+
 def join() -> Crew:
-    """Join the processes that torchrun started beside this one, if it did."""
+    """Join the processes that torchrun started beside this one, if it did.
+
+    They are left when the interpreter ends, at the latest: threads that talk to the others must not
+    meet one that is being taken down, which aborts the process.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and not dist.is_initialized():
         # Both where there are GPUs: checkpoints are written from the host.
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    if world > 1:
+        atexit.register(leave)
     return Crew(int(os.environ.get("RANK", "0")), world)
 
 
 def leave() -> None:
-    """Let the other processes go."""
+    """Let the other processes go. Threads that talk to them end with what is shared out."""
     if dist.is_initialized():
         dist.destroy_process_group()
+    for one in _meshes:  # torch's caches of sharding keep meshes; these need not keep the threads
+        getattr(one, "_pg_registry", {}).clear()
+    _meshes.clear()
+    gc.collect()  # networks that are shared out are in cycles with their hooks
 
 
 class Chance:

@@ -65,6 +65,18 @@ main()
 """
 
 
+ENDING = """
+import atexit, os
+from pathlib import Path
+def told():
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    Path(f"{__file__}.{os.environ['RANK']}").write_text("".join(names))
+atexit.register(told)
+from mardini_cli.cli.app import main
+main()
+"""
+
+
 def torchrun(folder: Path, processes: int, name: str, script: str = "", **told: object) -> Path:
     """Train a planner, then both, in so many processes."""
     data, out = folder / "data", folder / name
@@ -127,6 +139,18 @@ def test_sharded_networks_learn_what_whole_ones_do(tmp_path: Path) -> None:
         assert apart(whole, other) < 2e-5
     finished = weights.load(str(tmp_path / "parts" / "weights"), CPU, torch.float32)
     assert finished.config.preset == "nano"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux alone tells threads so")
+def test_no_thread_that_talks_to_others_meets_the_end_of_the_interpreter(tmp_path: Path) -> None:
+    """One that does may abort the process, when all is written."""
+    torchrun(tmp_path, 2, "ended", ENDING, save=1)
+
+    for rank in "01":
+        told = (tmp_path / f"script.py.{rank}").read_text().split()
+        assert told
+        assert not [name for name in told if "gloo" in name]
 
 
 @pytest.mark.slow
