@@ -6,12 +6,14 @@ The recorder is a stand-in (``tape``); ``test_graphs_gpu.py`` holds CUDA's own t
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, BrokenBarrierError, Event
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from mardini_cli.config import ModelConfig, nano, nano_vae
+from mardini_cli.model.denoiser import KeptWindows
 from mardini_cli.model.graphs import Graphs, blank_like, tensors_of
 from mardini_cli.model.mardini import KeptTile, MarDini
 from mardini_cli.model.positions import Grid
@@ -147,6 +149,46 @@ def test_number_types_of_autocast_have_graphs_of_their_own(awake: Awake) -> None
 
     assert short.dtype == torch.bfloat16
     assert tape.tried == 2
+
+
+@torch.inference_mode()
+def test_what_autocast_keeps_for_a_while_is_no_part_of_a_recording(awake: Awake) -> None:
+    """Its cache of shortened weights ends with its context; a graph would read on."""
+    tape = Tape()
+    model = model_of(awake, nano(), tape)
+    kept, noisy = window(model, 1)
+    cached = list[bool]()
+    run = model.denoiser.step
+
+    def noted(*told: Any) -> Tensor:
+        cached.append(torch.is_autocast_cache_enabled())
+        return run(*told)
+
+    model.denoiser.step = noted  # type: ignore[method-assign] # listens in
+    with torch.autocast("cpu", torch.bfloat16):
+        step(model, noisy, 500, kept)
+        after = torch.is_autocast_cache_enabled()
+
+    assert cached == [False, False]  # run as it is, and recorded
+    assert after
+
+
+@torch.inference_mode()
+def test_each_answer_is_the_callers_own(awake: Awake) -> None:
+    model = model_of(awake, nano(), Tape())
+    kept, noisy = window(model, 1)
+    tile = kept[0]
+    assert isinstance(tile.windows, KeptWindows)
+    graphs, tokens = model.graphs, model.autoencoder.noisy_tokens(noisy, tile.given)
+    assert graphs is not None
+
+    answers = [
+        graphs.step(model.denoiser.step, tokens, torch.tensor([t]), tile.windows)
+        for t in (900, 600, 300)
+    ]
+
+    for t, answer in zip((900, 600, 300), answers, strict=True):
+        assert torch.equal(answer, model.denoiser.step(tokens, torch.tensor([t]), tile.windows))
 
 
 def test_outside_of_inference_mode_nothing_is_recorded_and_gradients_flow(awake: Awake) -> None:
