@@ -164,7 +164,7 @@ def test_what_autocast_keeps_for_a_while_is_no_part_of_a_recording(awake: Awake)
         cached.append(torch.is_autocast_cache_enabled())
         return run(*told)
 
-    model.denoiser.step = noted  # type: ignore[method-assign] # listens in
+    model.denoiser.step = noted  # type: ignore[method-assign, assignment] # listens in
     with torch.autocast("cpu", torch.bfloat16):
         step(model, noisy, 500, kept)
         after = torch.is_autocast_cache_enabled()
