@@ -6,13 +6,12 @@ Room: api. Light to import.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from mardini_cli.errors import ConfigError, MissingFileError, OutputExistsError, UnwritableError
+from mardini_cli.errors import ConfigError, MissingFileError, OutputExistsError
 from mardini_cli.tasks.cuts import (
     THRESHOLD,
     check_threshold,
@@ -117,17 +116,9 @@ def write_list(path: Path, shots: Shots, times: tuple[Fraction, ...]) -> None:
     Raises:
         UnwritableError: no such folder, or no permission.
     """
-    part = path.with_name(f".mardini-{secrets.token_hex(6)}.part")
-    try:
-        part.write_text(cuts_to_text(sorted(shots.cuts), times), encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UnwritableError(
-            f"{path}: {error.strerror or error}",
-            needed="room and permission to write the list of cuts",
-            do="choose another place with --write-cuts",
-        ) from error
+    from mardini_cli.media.output import write_whole
+
+    write_whole(path, cuts_to_text(sorted(shots.cuts), times))
 
 
 def _text(path: Path) -> str:

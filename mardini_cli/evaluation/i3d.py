@@ -12,15 +12,14 @@ Dimension key
     b  windows    f  slots    c  channels    h, w  pixels or places of a layer
 """
 
-from typing import Final, Self
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mardini_cli.errors import ShapeError
-from mardini_cli.evaluation.seeing import exactly, fitted
-from mardini_cli.weights.plain import tensors_of
+from mardini_cli.evaluation.seeing import Judge, exactly
 
 FEATURES: Final = 400
 SIDE: Final = 224
@@ -46,7 +45,6 @@ POOLED: Final = {
     "Mixed_4f": ((2, 2, 2), (2, 2, 2)),
 }
 """Layers after which the largest places are taken: window and stride."""
-_NEEDED: Final = "the state of I3D for RGB, trained on Kinetics-400"
 Three = tuple[int, int, int]
 
 
@@ -100,31 +98,19 @@ class Mixed(nn.Module):
         return torch.cat(found, 1)
 
 
-class I3d(nn.Module):
+class I3d(Judge):
     """Windows to answers."""
+
+    needed = "the state of I3D for RGB, trained on Kinetics-400"
 
     def __init__(self) -> None:
         super().__init__()
-        self.digest = ""
-        """SHA-256 of the weights' file."""
         self.Conv3d_1a_7x7 = Conv(3, 64, 7, 2)
         self.Conv3d_2b_1x1 = Conv(64, 64, 1)
         self.Conv3d_2c_3x3 = Conv(64, 192, 3)
         for name, inside, widths in MIXED:
             self.add_module(name, Mixed(inside, widths))
         self.logits = Conv(1024, FEATURES, 1, answers=True)
-
-    @classmethod
-    def of(cls, name: str) -> Self:
-        """Read the weights from a file; see ``weights.plain.tensors_of`` for names and errors.
-
-        Raises:
-            WeightsError: no such weights, or another network's.
-        """
-        found, network = tensors_of(name), cls()
-        network.load_state_dict(fitted(found.tensors, network, name, _NEEDED))
-        network.digest = found.digest
-        return network.eval().requires_grad_(False)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Answers to ``b f 3 h w`` in [0, 1]: ``b FEATURES``, the mean over time.

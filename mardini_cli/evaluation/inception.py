@@ -13,21 +13,19 @@ Dimension key
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mardini_cli.evaluation.seeing import exactly, fitted
-from mardini_cli.weights.plain import tensors_of
+from mardini_cli.evaluation.seeing import Judge, exactly
 
 FEATURES: Final = 2048
 SIDE: Final = 299
 """Pixels that pictures are brought to."""
 AT_ONCE: Final = 16
 """Pictures in work together."""
-_NEEDED: Final = "the state of FID's Inception network, as pytorch-fid has it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +182,13 @@ def _coarse(inside: int, pool: Pool) -> Block:
     )
 
 
-class Inception(nn.Module):
+class Inception(Judge):
     """Pictures to features."""
+
+    needed = "the state of FID's Inception network, as pytorch-fid has it"
 
     def __init__(self) -> None:
         super().__init__()
-        self.digest = ""
-        """SHA-256 of the weights' file."""
         self.Conv2d_1a_3x3 = Conv(Unit("", 3, 32, THREE, 2, padded=False))
         self.Conv2d_2a_3x3 = Conv(Unit("", 32, 32, THREE, padded=False))
         self.Conv2d_2b_3x3 = Conv(Unit("", 32, 64, THREE))
@@ -205,18 +203,6 @@ class Inception(nn.Module):
         )
         self.Mixed_7a = _second_half(768)
         self.Mixed_7b, self.Mixed_7c = _coarse(1280, average), _coarse(2048, largest)
-
-    @classmethod
-    def of(cls, name: str) -> Self:
-        """Read the weights from a file; see ``weights.plain.tensors_of`` for names and errors.
-
-        Raises:
-            WeightsError: no such weights, or another network's.
-        """
-        found, network = tensors_of(name), cls()
-        network.load_state_dict(fitted(found.tensors, network, name, _NEEDED))
-        network.digest = found.digest
-        return network.eval().requires_grad_(False)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Features of ``... 3 h w`` in [0, 1]: ``... FEATURES``."""

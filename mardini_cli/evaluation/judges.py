@@ -5,7 +5,6 @@ run that was stopped goes on, and ``reuse`` finds it.
 """
 
 import hashlib
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mardini_cli.errors import UnwritableError
 from mardini_cli.evaluation.frechet import distance
 from mardini_cli.evaluation.i3d import I3d
 from mardini_cli.evaluation.inception import Inception
 from mardini_cli.evaluation.lpips import Lpips
 from mardini_cli.evaluation.protocols import Protocol
 from mardini_cli.evaluation.request import EvaluateRequest
+from mardini_cli.media.output import make_room, whole
 
 FOLDER: Final = "features"
 
@@ -102,20 +101,9 @@ class Features:
         """
         for measure, samples in seen.items():
             path = self.folders[0] / self._name(key, measure)
-            part = path.with_suffix(f".{id(samples)}.part")
-            content = io.BytesIO()
-            np.save(content, samples.float().cpu().numpy(), allow_pickle=False)
-            try:
-                path.parent.mkdir(exist_ok=True)
-                part.write_bytes(content.getvalue())
-                part.replace(path)
-            except OSError as error:
-                part.unlink(missing_ok=True)
-                raise UnwritableError(
-                    f"{path} cannot be written ({error.strerror})",
-                    needed="a folder to write in and room on the disk",
-                    do="name another folder",
-                ) from error
+            make_room(path)
+            with whole(path) as part, part.open("wb") as file:
+                np.save(file, samples.float().cpu().numpy(), allow_pickle=False)
 
     def distance(
         self, measure: str, made: Sequence[str], true: Sequence[str]

@@ -9,17 +9,14 @@ Dimension key
 """
 
 from collections.abc import Mapping
-from typing import Final, Self
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mardini_cli.errors import WeightsLayoutError
 from mardini_cli.evaluation.metrics import pair
-from mardini_cli.evaluation.seeing import exactly
-from mardini_cli.weights.layout import few
-from mardini_cli.weights.plain import tensors_of
+from mardini_cli.evaluation.seeing import Judge, exactly
 
 LAYERS: Final = ((0, 3, 64, 11, 4, 2), (3, 64, 192, 5, 1, 2), (6, 192, 384, 3, 1, 1),
                  (8, 384, 256, 3, 1, 1), (10, 256, 256, 3, 1, 1))  # fmt: skip
@@ -31,19 +28,18 @@ SCALE: Final = (0.458, 0.448, 0.450)
 """Mean and deviation that colours in [-1, 1] are brought to 0 and 1 by."""
 SMALLEST: Final = 32
 """Pixels; below it the last layer has no place left."""
-_NEEDED: Final = "the state of LPIPS 0.1 with AlexNet: its convolutions, and a weight a channel"
 
 
-class Lpips(nn.Module):
+class Lpips(Judge):
     """The distance; 0 for equal pictures, more is worse."""
 
+    needed = "the state of LPIPS 0.1 with AlexNet: its convolutions, and a weight a channel"
+    advice = "store LPIPS(net='alex').state_dict()"
     shift: Tensor
     scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.digest = ""
-        """SHA-256 of the weights' file."""
         self.layers = nn.ModuleList(
             nn.Conv2d(inside, outside, kernel, stride, padding)
             for _, inside, outside, kernel, stride, padding in LAYERS
@@ -52,18 +48,16 @@ class Lpips(nn.Module):
         self.register_buffer("shift", torch.tensor(SHIFT).view(3, 1, 1), persistent=False)
         self.register_buffer("scale", torch.tensor(SCALE).view(3, 1, 1), persistent=False)
 
-    @classmethod
-    def of(cls, name: str) -> Self:
-        """Read the weights from a file; see ``weights.plain.tensors_of`` for names and errors.
-
-        Raises:
-            WeightsError: no such weights, or another network's.
-        """
-        found = tensors_of(name)
-        network = cls()
-        network.load_state_dict(_renamed(found.tensors, name))
-        network.digest = found.digest
-        return network.eval().requires_grad_(False)
+    def renamed(self, found: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """From the keys of the ``lpips`` package, or of AlexNet and channel weights together."""
+        ours: dict[str, Tensor] = {}
+        for number, (place, *_) in enumerate(LAYERS):
+            for part in ("weight", "bias"):
+                ends = (f"slice{number + 1}.{place}.{part}", f"features.{place}.{part}")
+                ours |= {f"layers.{number}.{part}": v for k, v in found.items() if k.endswith(ends)}
+            line = (f"lin{number}.model.1.weight", f"lins.{number}.model.1.weight")
+            ours |= {f"weights.{number}": v.flatten() for k, v in found.items() if k.endswith(line)}
+        return ours
 
     def forward(self, made: Tensor, true: Tensor) -> Tensor:
         """Compare ``... 3 h w`` in [0, 1]: ``...``.
@@ -89,23 +83,3 @@ class Lpips(nn.Module):
 def _directions(x: Tensor) -> Tensor:
     """Length 1 over the channels at every place, ``p c h w``."""
     return x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
-
-
-def _renamed(found: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Our keys from those of the ``lpips`` package, or of AlexNet and channel weights together."""
-    wanted = {key: value.shape for key, value in Lpips().state_dict().items()}
-    ours: dict[str, Tensor] = {}
-    for number, (place, *_) in enumerate(LAYERS):
-        for part in ("weight", "bias"):
-            ends = (f"slice{number + 1}.{place}.{part}", f"features.{place}.{part}")
-            ours |= {f"layers.{number}.{part}": v for k, v in found.items() if k.endswith(ends)}
-        line = (f"lin{number}.model.1.weight", f"lins.{number}.model.1.weight")
-        ours |= {f"weights.{number}": v.flatten() for k, v in found.items() if k.endswith(line)}
-    wrong = sorted(key for key in wanted if key not in ours or ours[key].shape != wanted[key])
-    if wrong:
-        raise WeightsLayoutError(
-            f"{name.partition('#')[0]} lacks {few(wrong)}, or in another shape",
-            needed=_NEEDED,
-            do="store LPIPS(net='alex').state_dict()",
-        )
-    return {key: ours[key].float() for key in wanted}
