@@ -28,6 +28,14 @@ def clean_environment(
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with the smallest model's weights; to be read alone."""
+    from tests.pipeline.clips import nano_weights  # late: not every test needs torch
+
+    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections leave this machine never; loopback is allowed."""

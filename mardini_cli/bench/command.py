@@ -19,6 +19,7 @@ from mardini_cli.bench.run import bench
 from mardini_cli.device import choose_device, choose_dtype, use_threads
 from mardini_cli.errors import OutputExistsError
 from mardini_cli.events import Benched, Progress
+from mardini_cli.media.output import write_whole
 from mardini_cli.model.fastest import CHOICES
 from mardini_cli.pipeline import estimate
 from mardini_cli.pipeline.estimate import Loads, Shape, Speed
@@ -72,9 +73,7 @@ def run(request: BenchRequest) -> Iterator[Progress | Benched]:
         notes=notes,
     )
     if request.output is not None:
-        part = request.output.with_name(f".{request.output.name}.part")
-        part.write_text(report.to_json())
-        part.replace(request.output)
+        write_whole(request.output, report.to_json())
     yield Benched(
         table=report.to_text(),
         report=report.to_json(),

@@ -22,6 +22,7 @@ from mardini_cli.evaluation import report
 from mardini_cli.evaluation.request import EvaluateRequest
 from mardini_cli.evaluation.sheets import Chosen
 from mardini_cli.evaluation.tables import Line, Row, markdown, row_data
+from mardini_cli.media.output import write_whole
 
 RESULTS: Final = "results.json"
 TABLE: Final = "table.md"
@@ -76,7 +77,11 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise UnwritableError(
+            f"{folder} cannot be written ({error.strerror})",
+            needed="a folder to write in and room on the disk",
+            do="name another folder",
+        ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UnwritableError(
             f"{folder} is write-protected", needed="a folder to write in", do="name another"
@@ -99,10 +104,10 @@ def write(outcome: Outcome) -> None:
         notices(outcome),
     )
     table = markdown(outcome.lines, outcome.titles)
-    put(folder / TABLE, "\n".join([table, *notices(outcome), ""]).encode())
-    put(folder / CLIPS, _csv(outcome.rows).encode())
-    put(folder / REPORT, page.encode())
-    put(folder / RESULTS, json.dumps(as_json(outcome), indent=1, allow_nan=False).encode())
+    write_whole(folder / TABLE, "\n".join([table, *notices(outcome), ""]))
+    write_whole(folder / CLIPS, _csv(outcome.rows))
+    write_whole(folder / REPORT, page)
+    write_whole(folder / RESULTS, json.dumps(as_json(outcome), indent=1, allow_nan=False))
 
 
 def notices(outcome: Outcome) -> list[str]:
@@ -127,17 +132,6 @@ def _csv(rows: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows(flat)
     return out.getvalue()
-
-
-def put(path: Path, content: bytes) -> None:
-    """Write a file beside its place, and move it there when it is whole."""
-    fresh = path.with_name(f".{path.name}.part")
-    try:
-        fresh.write_bytes(content)
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -185,11 +179,3 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.machine()}, {os.cpu_count()} cores)"
-
-
-def _unwritable(path: Path, error: OSError) -> UnwritableError:
-    return UnwritableError(
-        f"{path} cannot be written ({error.strerror})",
-        needed="a folder to write in and room on the disk",
-        do="name another folder",
-    )

@@ -102,7 +102,7 @@ def write_whole(output: Path, text: str) -> None:
         UnwritableError: the disk refuses.
     """
     with whole(output) as path:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", newline="")  # line ends as they are
 
 
 @contextmanager

@@ -21,16 +21,11 @@ from mardini_cli.api.batch import share
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import ConfigError, MissingFileError, UsageError
 from mardini_cli.events import Batched, Began, Event, Failed, Finished, OfItem, Progress
-from tests.pipeline.clips import even_times, nano_weights, read_back, write_clip
+from tests.pipeline.clips import even_times, read_back, write_clip
 
 Told = Event | OfItem
 HERE = api.BatchSettings(workers=0)
 """In this process, where a test asks for nothing that processes do: it starts sooner."""
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
 
 
 @pytest.fixture

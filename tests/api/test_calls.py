@@ -23,15 +23,10 @@ from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import ShapeError, UsageError
 from mardini_cli.events import Event, Planned
 from mardini_cli.tasks.interpolate import interpolate as plan_of
-from tests.pipeline.clips import even_times, nano_weights, picture, read_back, write_clip
+from tests.pipeline.clips import even_times, picture, read_back, write_clip
 
 SCREEN = {"json", "quiet", "log_file", "dry_run", "show_plan"}
 """Flags that are about telling, which functions do by ``on_event``."""
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
 
 
 @pytest.mark.parametrize(

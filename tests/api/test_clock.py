@@ -14,17 +14,11 @@ from mardini_cli.events import Warned
 from mardini_cli.media.probe import probe
 from tests.pipeline.clips import (
     even_times,
-    nano_weights,
     picture,
     read_back,
     sound_packets,
     write_clip,
 )
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
 
 
 @pytest.fixture

@@ -10,17 +10,12 @@ import pytest
 from mardini_cli import api
 from mardini_cli.config import SamplerConfig
 from mardini_cli.events import Batched, Began, Event, OfItem, Progress
-from tests.pipeline.clips import even_times, nano_weights, read_back, write_clip
+from tests.pipeline.clips import even_times, read_back, write_clip
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("default"),  # Ray's own warnings are its makers' business
 ]
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
 
 
 @pytest.fixture(scope="module")

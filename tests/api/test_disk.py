@@ -14,15 +14,9 @@ from mardini_cli.api.jobs import Job
 from mardini_cli.errors import DiskSpaceError
 from mardini_cli.events import Event, Finished, Warned
 from mardini_cli.pipeline import keeping
-from tests.pipeline.clips import nano_weights
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cat.mp4"
 Usage = namedtuple("Usage", "total used free")
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
 
 
 def request(nano: str, output: Path, **told: Any) -> api.InterpolateRequest:

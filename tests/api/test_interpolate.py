@@ -12,12 +12,7 @@ from mardini_cli import api
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import ConfigError, EncoderError, FactorError
 from mardini_cli.events import Finished, Planned, Progress, Verified, Warned, Window
-from tests.pipeline.clips import even_times, nano_weights, read_back, write_clip
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
+from tests.pipeline.clips import even_times, read_back, write_clip
 
 
 @pytest.fixture

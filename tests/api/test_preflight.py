@@ -30,12 +30,7 @@ from mardini_cli.errors import (
 from mardini_cli.events import Event, Failed, Finished, OfItem, Skipped
 from mardini_cli.pipeline import MakeSettings, memory
 from mardini_cli.pipeline.memory import Fit
-from tests.pipeline.clips import even_times, nano_weights, picture, write_clip
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
+from tests.pipeline.clips import even_times, picture, write_clip
 
 
 @pytest.fixture

@@ -15,14 +15,9 @@ from mardini_cli.api.settings import request_of, run
 from mardini_cli.config import SamplerConfig
 from mardini_cli.errors import ConfigError, DiffersError, MardiniError, OutputExistsError
 from mardini_cli.events import Event, Recorded, Reproduced, Warned
-from tests.pipeline.clips import even_times, nano_weights, picture, write_clip
+from tests.pipeline.clips import even_times, picture, write_clip
 
 Change = Callable[[Path], object]
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
 
 
 @pytest.fixture

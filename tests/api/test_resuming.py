@@ -20,7 +20,7 @@ from mardini_cli.media.workplace import hidden_folder
 from mardini_cli.pipeline import keeping
 from mardini_cli.pipeline.making import Maker
 from mardini_cli.stopping import Reason
-from tests.pipeline.clips import even_times, nano_weights, picture, write_clip
+from tests.pipeline.clips import even_times, picture, write_clip
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +32,6 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     stopping.begin()
     assert set(threading.enumerate()) <= before
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
 
 
 @pytest.fixture(scope="module")

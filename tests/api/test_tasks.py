@@ -20,7 +20,6 @@ from mardini_cli.media.probe import probe
 from mardini_cli.pipeline.joins import Joins
 from tests.pipeline.clips import (
     even_times,
-    nano_weights,
     picture,
     read_back,
     sound_packets,
@@ -28,11 +27,6 @@ from tests.pipeline.clips import (
 )
 
 DRAFT = SamplerConfig(steps=0)
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
 
 
 @pytest.fixture

@@ -14,12 +14,7 @@ from typer.testing import CliRunner
 from mardini_cli.cli.app import app
 from mardini_cli.cli.log import LogStream
 from mardini_cli.errors import UnwritableError
-from tests.pipeline.clips import even_times, nano_weights, write_clip
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
+from tests.pipeline.clips import even_times, write_clip
 
 
 @pytest.fixture

@@ -18,14 +18,9 @@ from mardini_cli.cli.app import app
 from mardini_cli.cli.options import auto_or_number, rational
 from mardini_cli.cli.several import Several
 from mardini_cli.errors import UsageError
-from tests.pipeline.clips import even_times, nano_weights, picture, write_clip
+from tests.pipeline.clips import even_times, picture, write_clip
 
 ANSWERS = {"json", "quiet", "log_file"}
-
-
-@pytest.fixture(scope="module")
-def nano(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(nano_weights(tmp_path_factory.mktemp("weights") / "nano"))
 
 
 def ran(*words: object) -> list[Any]:

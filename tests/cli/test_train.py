@@ -11,21 +11,9 @@ import pytest
 
 from mardini_cli.training.stages import TrainConfig
 from tests.pipeline.clips import even_times, nano_weights, write_clip
+from tests.training.runs import CONFIG
 
 KEYS = len(dataclasses.fields(TrainConfig))
-CONFIG = """
-preset = "nano"
-data = ["clips"]
-out = "run"
-device = "cpu"
-workers = 0
-[[stages]]
-name = "guided"
-kind = "guided"
-steps = 2
-batch = 2
-side = 48
-"""
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

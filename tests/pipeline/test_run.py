@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,16 +72,8 @@ def walk(
                 yield event
 
 
-def made(
-    source: Path,
-    output: Path,
-    model: MarDini,
-    *,
-    plan: Plan | None = None,
-    factor: int = 2,
-    settings: MakeSettings | None = None,
-) -> Path:
-    for _ in walk(source, output, model, plan=plan, factor=factor, settings=settings):
+def made(source: Path, output: Path, model: MarDini, **told: Any) -> Path:
+    for _ in walk(source, output, model, **told):
         pass
     return output
 

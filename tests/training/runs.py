@@ -23,6 +23,20 @@ from tests.pipeline.clips import write_clip
 SIDE = 64
 SIZE = (72, 88)
 CPU = torch.device("cpu")
+CONFIG = """
+preset = "nano"
+data = ["clips"]
+out = "run"
+device = "cpu"
+workers = 0
+[[stages]]
+name = "guided"
+kind = "guided"
+steps = 2
+batch = 2
+side = 48
+"""
+"""Settings of a run of two steps on ``clips``, as a person writes them."""
 
 
 def data_folder(folder: Path, count: int = 3) -> Path:
