@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from types import MappingProxyType
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -97,12 +98,33 @@ def shape_of(q: Tensor, k: Tensor) -> str:
     return f"{dtype} {b} x {n} of {k.shape[1]}, {h} x {d}"
 
 
+class Memory(Protocol):
+    """Keeps choices beyond this process."""
+
+    def entries(self) -> Mapping[str, Any]:
+        """Choices by shape, by card."""
+
+    def keep(self, key: str, entry: object, /) -> object:
+        """Put a card's choices in place of those that were kept.
+
+        Raises:
+            OSError: they cannot be kept.
+        """
+
+
 @dataclass(eq=False, slots=True)
 class Choices:
-    """The fastest kernel of each shape that was met."""
+    """The fastest kernel of each shape that was met.
+
+    Kernels round differently and clocks waver, so that a choice which is made anew in every process
+    would give other bytes now and then: with a memory, the first one made on a machine stays.
+    """
 
     chosen: dict[str, str] = field(default_factory=dict)
-    """By shape; may be filled with what was found before on the same card."""
+    """By shape."""
+    memory: Memory | None = None
+    card: str = ""
+    """What the memory's choices are of."""
     clock: Callable[[Callable[[], object]], float] = on_device
     lock: Lock = field(default_factory=Lock)
 
@@ -112,11 +134,26 @@ class Choices:
         if self.chosen.get(shape) not in kernels:
             with self.lock:  # two at a time would spoil each other's times
                 if self.chosen.get(shape) not in kernels:  # the other one may have found it now
-                    found = self.timed(q, k, v, kernels)
-                    enough = NEAR * min(found.values(), default=0.0)
-                    quick = (name for name, seconds in found.items() if seconds <= enough)
-                    self.chosen[shape] = next(quick, "sdpa")
+                    kept = self._remembered().get(shape, "")
+                    self.chosen[shape] = kept if kept in kernels else self._found(q, k, v, kernels)
         return self.chosen[shape]
+
+    def _found(self, q: Tensor, k: Tensor, v: Tensor, kernels: Mapping[str, Dense]) -> str:
+        """The fastest one by the clock, from now on."""
+        found, shape = self.timed(q, k, v, kernels), shape_of(q, k)
+        enough = NEAR * min(found.values(), default=0.0)
+        name = next((name for name, seconds in found.items() if seconds <= enough), "sdpa")
+        others = self._remembered()
+        if others.get(shape) in kernels:  # another process found it meanwhile
+            return others[shape]
+        if self.memory is not None:
+            with suppress(OSError):  # then it stays in this process
+                self.memory.keep(self.card, {**others, shape: name})
+        return name
+
+    def _remembered(self) -> dict[str, str]:
+        told = self.memory.entries().get(self.card) if self.memory is not None else None
+        return {k: str(v) for k, v in told.items()} if isinstance(told, dict) else {}
 
     def known(self, q: Tensor, k: Tensor, kernels: Mapping[str, Dense]) -> str:
         """Name the kernel for a shape without trying any: torch's own choice for a new one."""

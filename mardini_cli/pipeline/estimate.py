@@ -8,7 +8,6 @@ squares; a job of any size is then a sum. Files are read and written at so many 
 pixel.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -23,12 +22,12 @@ from mardini_cli.device import name_of
 from mardini_cli.diffusion.sampler import needs
 from mardini_cli.model.guided import working_size
 from mardini_cli.model.tiles import TOKEN
+from mardini_cli.remembered import Remembered
 from mardini_cli.tasks.plan import Plan
 
 Loads = dict[str, tuple[float, ...]]
 """By stage: its counts."""
-FORMAT = 1
-"""Of the file; others are as good as none."""
+SPEEDS = Remembered("speed", format=2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,47 +137,19 @@ def key_of(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> str
     return f"{config.preset}, {name_of(device)}, {number}{threads}"
 
 
-def place() -> Path:
-    """The file of speeds, in the user's cache."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("mardini") / "speed.json"
-
-
 def known(key: str) -> Speed | None:
     """Look up what was measured before; None where nothing was, or the file is no use."""
     try:
-        told = json.loads(place().read_text())
-        entry = told["speeds"][key] if told["format"] == FORMAT else None
-        return (
-            None
-            if entry is None
-            else Speed(
-                stages={
-                    stage: tuple(map(float, units)) for stage, units in entry["stages"].items()
-                },
-                read=float(entry["read"]),
-                write=float(entry["write"]),
-            )
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        entry = SPEEDS.entries()[key]
+        stages = {stage: tuple(map(float, units)) for stage, units in entry["stages"].items()}
+        return Speed(stages=stages, read=float(entry["read"]), write=float(entry["write"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def remember(key: str, speed: Speed) -> Path:
     """Keep a speed for later jobs; those of other machines and models stay."""
-    path = place()
-    try:
-        told = json.loads(path.read_text())
-        speeds = dict(told["speeds"]) if told["format"] == FORMAT else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        speeds = {}
-    speeds[key] = asdict(speed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"format": FORMAT, "speeds": speeds}, indent=1) + "\n")
-    part.replace(path)
-    return path
+    return SPEEDS.keep(key, asdict(speed))
 
 
 def _least(rows: NDArray[np.float64]) -> tuple[float, ...]:

@@ -7,8 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from mardini_cli.device import name_of
+from mardini_cli.model.fastest import CHOICES
 from mardini_cli.model.graphs import CudaRecorder, Graphs
 from mardini_cli.model.mardini import MarDini
+from mardini_cli.remembered import Remembered
 
 
 def settle(model: MarDini, dtype: torch.dtype) -> MarDini:
@@ -28,9 +31,18 @@ def settle(model: MarDini, dtype: torch.dtype) -> MarDini:
         for parameter in model.parameters():  # the latents' statistics are buffers: float32
             parameter.data = parameter.data.to(dtype)
     pictures = model.config.vae is not None
-    if not (pictures and next(model.parameters()).is_cuda):
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        remember_kernels(device)
+    if not (pictures and device.type == "cuda"):
         lay_out(model, torch.channels_last)
     return model
+
+
+def remember_kernels(device: torch.device) -> None:
+    """Let choices of attention kernels last: the same job shall give the same bytes tomorrow."""
+    CHOICES.card = f"{name_of(device)}, torch {torch.__version__}"
+    CHOICES.memory = Remembered("kernels")
 
 
 def lay_out(model: MarDini, layout: torch.memory_format) -> None:

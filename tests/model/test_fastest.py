@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
 from time import sleep
+from typing import Any
 
 import pytest
 import torch
@@ -172,3 +173,60 @@ def test_to_the_compiler_the_choice_is_one_operation_made_when_it_runs(
     assert list(choices.chosen) == [shape_of(q, k)]
     assert len(graphs) == 1
     torch.library.opcheck(_operation, (q, k, v))
+
+
+class Notebook:
+    """Keeps choices as a file would; another process may write between two looks."""
+
+    def __init__(self, *between: dict[str, dict[str, str]]) -> None:
+        self.told: dict[str, Any] = {}
+        self.between = list(between)
+
+    def entries(self) -> dict[str, Any]:
+        if self.between:
+            self.told = self.told | self.between.pop(0)
+        return self.told
+
+    def keep(self, key: str, entry: object) -> None:
+        self.told[key] = entry
+
+
+def test_a_choice_lasts_beyond_its_process() -> None:
+    q, kernels, notebook = normal(1, 2, 1, 8), {"sdpa": sdpa, "plain": plain}, Notebook()
+
+    first = Choices(clock=Stopwatch(2.0, 1.0), memory=notebook, card="a").of(q, q, q, kernels)
+    again = Choices(clock=Stopwatch(), memory=notebook, card="a").of(q, q, q, kernels)
+    elsewhere = Choices(clock=Stopwatch(1.0, 2.0), memory=notebook, card="b").of(q, q, q, kernels)
+
+    assert (first, again, elsewhere) == ("plain", "plain", "sdpa")
+    assert notebook.told == {"a": {shape_of(q, q): "plain"}, "b": {shape_of(q, q): "sdpa"}}
+
+
+def test_processes_that_meet_a_shape_together_take_the_first_ones_choice() -> None:
+    q, kernels = normal(1, 2, 1, 8), {"sdpa": sdpa, "plain": plain}
+    notebook = Notebook({}, {"a": {shape_of(q, q): "sdpa"}})
+
+    chosen = Choices(clock=Stopwatch(2.0, 1.0), memory=notebook, card="a").of(q, q, q, kernels)
+
+    assert chosen == "sdpa"
+
+
+def test_what_is_remembered_of_a_kernel_that_is_not_there_is_no_choice() -> None:
+    q, notebook = normal(1, 2, 1, 8), Notebook()
+    notebook.told = {"a": {shape_of(q, q): "xformers"}, "b": "no table"}
+
+    for card in ("a", "b"):
+        choices = Choices(clock=Stopwatch(1.0), memory=notebook, card=card)
+        assert choices.of(q, q, q, {"sdpa": sdpa}) == "sdpa"
+
+
+def test_a_memory_that_cannot_be_written_is_no_hindrance() -> None:
+    q = normal(1, 2, 1, 8)
+
+    class Full(Notebook):
+        def keep(self, key: str, entry: object) -> None:
+            raise OSError(f"no space left for {key}: {entry}")
+
+    choices = Choices(clock=Stopwatch(1.0), memory=Full(), card="a")
+
+    assert choices.of(q, q, q, {"sdpa": sdpa}) == "sdpa"

@@ -32,8 +32,8 @@ def seconds_of(loads: Loads, wrong: float = 1.0) -> dict[str, float]:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "cache" / "speed.json"
-    monkeypatch.setattr(estimate, "place", lambda: path)
+    path = tmp_path / "mardini" / "speed.json"
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
     return path
 
 
@@ -130,7 +130,7 @@ def test_speeds_are_kept_side_by_side_and_a_broken_file_is_no_hindrance(cache: P
     estimate.remember("b", second)
 
     assert (estimate.known("a"), estimate.known("b")) == (first, second)
-    for broken in ("", "[]", '{"format": 0, "speeds": {}}', '{"format": 1, "speeds": {"a": 5}}'):
+    for broken in ('{"format": 2, "entries": {"a": 5}}', '{"format": 2, "entries": {"a": {}}}'):
         cache.write_text(broken)
         assert estimate.known("a") is None
     estimate.remember("a", first)
