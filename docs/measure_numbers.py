@@ -1,15 +1,17 @@
 """Measure what shorter numbers in the linear layers would bring on a CPU: a table, and JSON.
 
 Usage:
-    python docs/measure_numbers.py OUTPUT.json [small] [SECONDS = 600]
+    python docs/measure_numbers.py OUTPUT.json [x2] [x4] [animate] [small] [SECONDS = 900]
 
 `mardini-tiny`, the shipped weights, makes frames of `examples/cat.mp4` that were hidden from it, in
-one thread, by 2 and by 4, with 0, 1 and 8 steps. The linear layers of planner's and denoiser's
-blocks compute in 8 bits (weights once, channel by channel; what goes through them anew in every
-call: torch's own dynamic quantisation), all else in float32 or in bfloat16, beside either alone.
-Told are decibels against the hidden frames, decibels that the change costs, and processor time by
-turns. One more line, whose numbers are rounded to float8 by rows and worked on in float32, tells
-quality alone. After SECONDS no row is begun. ``small`` takes one window, and no more than one step.
+one thread: by 2 and by 4, with 0, 1 and 8 steps, and from one picture, with 8 steps and guidance,
+where most is left to the networks; all of these by default. The linear layers of planner's and
+denoiser's blocks compute in 8 bits (weights once, channel by channel; what goes through them anew
+in every call: torch's own dynamic quantisation), all else in float32 or in bfloat16, beside either
+alone. Told are decibels against the hidden frames, decibels that the change costs, and processor
+time by turns. One more line, whose numbers are rounded to float8 by rows and worked on in float32,
+tells quality alone. After SECONDS no row is begun. ``small`` takes one window, and no more than one
+step.
 
 Nothing of it is a choice that users have; it says why. Needs torch, numpy, OpenCV, PyAV and
 safetensors, and of the project its folder alone.
@@ -32,7 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mardini_cli import weights
-from mardini_cli.bench.cells import Cell, between
+from mardini_cli.bench.cells import Cell, after_one, between
 from mardini_cli.bench.machine import facts
 from mardini_cli.bench.measuring import STAGES, Subject, unwatched
 from mardini_cli.config import SamplerConfig
@@ -45,8 +47,17 @@ CLIP = Path(__file__).parents[1] / "examples" / "cat.mp4"
 CPU = torch.device("cpu")
 SLOTS = 9
 WINDOWS = 3
-CELLS = ((2, 0), (4, 0), (2, 1), (4, 1), (2, 8), (4, 8))
-"""Factor and steps."""
+MASKS = {"x2": between(2, SLOTS), "x4": between(4, SLOTS), "animate": after_one(SLOTS)}
+CELLS = (
+    ("x2", SamplerConfig(steps=0)),
+    ("x4", SamplerConfig(steps=0)),
+    ("x2", SamplerConfig(steps=1)),
+    ("x4", SamplerConfig(steps=1)),
+    ("x2", SamplerConfig(steps=8)),
+    ("x4", SamplerConfig(steps=8)),
+    ("animate", SamplerConfig(steps=8, guidance=2.5)),
+)
+"""As the commands do it by default, but for the steps."""
 NETWORKS = ("plan", "denoise")
 FLOAT8 = torch.float8_e4m3fn
 
@@ -68,8 +79,9 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``... k`` to ``... n``, in the number type that a linear layer would answer in."""
         own = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-        mapped: Tensor = torch.ops.quantized.linear_dynamic(x.float(), self.packed)
-        return mapped.to(own)
+        rows = x.float().reshape(-1, x.shape[-1])  # the null signal is one row, without a batch
+        mapped: Tensor = torch.ops.quantized.linear_dynamic(rows, self.packed)
+        return mapped.to(own).unflatten(0, x.shape[:-1]) if x.dim() > 1 else mapped[0].to(own)
 
 
 class RoundedLinear(nn.Module):
@@ -126,8 +138,7 @@ def replaced(model: MarDini, numbers: Numbers) -> MarDini:
 class Made:
     """What a model's numbers came to over all windows of a cell."""
 
-    factor: int
-    steps: int
+    cell: str
     numbers: str
     psnr: float = 0.0
     """Against the frames that were hidden, dB."""
@@ -139,26 +150,26 @@ class Made:
     """Processor time of a made frame by stage; none where speed is not the point."""
 
 
-def measured(small: bool, until: float) -> Iterator[list[Made]]:
-    """Yield the rows of one factor and number of steps after another."""
+def measured(asked: Sequence[str], small: bool, until: float) -> Iterator[list[Made]]:
+    """Yield the rows of one cell after another."""
     model = settle(weights.load("mardini-tiny", CPU, torch.float32), torch.float32)
     models = {numbers: replaced(model, numbers) for numbers in NUMBERS}
     frames = clip()
     starts = torch.linspace(0, len(frames) - SLOTS, 1 if small else WINDOWS).long().tolist()
-    for factor, steps in CELLS:
+    windows = [frames[start : start + SLOTS] for start in starts]
+    for task, sampler in CELLS:
         if monotonic() > until:
             return
-        if small and steps > 1:
+        if task not in asked or (small and sampler.steps > 1):
             continue
         cell = Cell(
-            name=f"x{factor}, {steps} steps",
+            name=f"{task}, {sampler.steps} steps",
             config=model.config,
             size=(frames.shape[2], frames.shape[3]),
-            mask=between(factor, SLOTS),
-            sampler=SamplerConfig(steps=steps),
+            mask=MASKS[task],
+            sampler=sampler,
         )
-        windows = [frames[start : start + SLOTS] for start in starts]
-        yield made(cell, factor, models, windows)
+        yield made(cell, models, windows)
 
 
 def clip() -> Tensor:
@@ -168,11 +179,9 @@ def clip() -> Tensor:
     return torch.stack([torch.from_numpy(picture) for picture in pictures]).movedim(-1, 1) / 255
 
 
-def made(
-    cell: Cell, factor: int, models: dict[Numbers, MarDini], windows: Sequence[Tensor]
-) -> list[Made]:
+def made(cell: Cell, models: dict[Numbers, MarDini], windows: Sequence[Tensor]) -> list[Made]:
     """Make every window by every model in turn, so that a busy moment meets them all."""
-    rows = {n: Made(factor=factor, steps=cell.sampler.steps, numbers=n.name) for n in models}
+    rows = {n: Made(cell=cell.name, numbers=n.name) for n in models}
     mask = torch.tensor(cell.mask)
     for window in windows:
         first = None
@@ -205,18 +214,18 @@ def worked(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 def table(rows: Sequence[Made]) -> str:
     """Quality and speed, milliseconds; a ratio above 1 is a gain."""
-    head = ["factor, steps", "numbers", "PSNR", "less by", "dB to float32", "plan + denoise ms",
+    head = ["window", "numbers", "PSNR", "less by", "dB to float32", "plan + denoise ms",
             "all ms", "times float32's speed", "times bfloat16's"]  # fmt: skip
     lines = [head, ["---"] * len(head)]
     for row in rows:
-        cell = {o.numbers: o for o in rows if (o.factor, o.steps) == (row.factor, row.steps)}
-        line = [f"x{row.factor}, {row.steps}", row.numbers, f"{row.psnr:.2f}", f"{row.cost:.3f}",
+        beside = {o.numbers: o for o in rows if o.cell == row.cell}
+        line = [row.cell, row.numbers, f"{row.psnr:.2f}", f"{row.cost:.3f}",
                 "" if row.numbers == "float32" else f"{row.like:.1f}"]  # fmt: skip
         if row.seconds:
             total = sum(row.seconds.values())
             line += [f"{1e3 * sum(row.seconds[s] for s in NETWORKS):.0f}", f"{1e3 * total:.0f}"]
             line += [
-                f"{sum(cell[n].seconds.values()) / total:.2f}" for n in ("float32", "bfloat16")
+                f"{sum(beside[n].seconds.values()) / total:.2f}" for n in ("float32", "bfloat16")
             ]
         lines.append(line + [""] * (len(head) - len(line)))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -225,11 +234,12 @@ def table(rows: Sequence[Made]) -> str:
 def main(words: list[str]) -> None:
     """Measure; tell every cell as it is done, and write the files after each."""
     output, small = Path(words[0]), "small" in words[1:]
-    seconds = next((float(word) for word in words[1:] if word.isdecimal()), 600.0)
+    seconds = next((float(word) for word in words[1:] if word.isdecimal()), 900.0)
+    asked = [word for word in words[1:] if word in MASKS] or list(MASKS)
     use_threads(1)
     machine = facts(CPU, choose_dtype("auto", CPU))
     rows = list[Made]()
-    for found in measured(small, monotonic() + seconds):
+    for found in measured(asked, small, monotonic() + seconds):
         rows += found
         told = {"machine": machine, "rows": [asdict(row) for row in rows]}
         output.write_text(json.dumps(told, indent=1) + "\n")
