@@ -1,7 +1,7 @@
 """Measure what shorter numbers in the linear layers would bring on a CPU: a table, and JSON.
 
 Usage:
-    python docs/measure_numbers.py OUTPUT.json [x2] [x4] [animate] [small] [SECONDS = 900]
+    python docs/measure_numbers.py OUTPUT.json [x2] [x4] [animate] [small] [SECONDS = 1800]
 
 `mardini-tiny`, the shipped weights, makes frames of `examples/cat.mp4` that were hidden from it, in
 one thread: by 2 and by 4, with 0, 1 and 8 steps, and from one picture, with 8 steps and guidance,
@@ -234,7 +234,7 @@ def table(rows: Sequence[Made]) -> str:
 def main(words: list[str]) -> None:
     """Measure; tell every cell as it is done, and write the files after each."""
     output, small = Path(words[0]), "small" in words[1:]
-    seconds = next((float(word) for word in words[1:] if word.isdecimal()), 900.0)
+    seconds = next((float(word) for word in words[1:] if word.isdecimal()), 1800.0)
     asked = [word for word in words[1:] if word in MASKS] or list(MASKS)
     use_threads(1)
     machine = facts(CPU, choose_dtype("auto", CPU))
