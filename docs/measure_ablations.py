@@ -165,6 +165,7 @@ class Bench:
     excerpts: list[Excerpt]
     pixels: dict[str, list[list[Batch]]] = field(default_factory=dict)
     seen: dict[Any, list[list[Seen]]] = field(default_factory=dict)
+    held: dict[Any, list[tuple[str, Seen]]] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
 
     @classmethod
@@ -217,13 +218,16 @@ class Bench:
 
     @torch.no_grad()
     def looked(self, model: MarDini) -> list[tuple[str, Seen]]:
-        """Held-back windows, with their task."""
-        with autocast(self.device):
-            return [
-                (look.task, see(model, look.batch, "joint"))
-                for look in self.looks
-                if isinstance(look.batch, Batch)
-            ]
+        """Held-back windows as this model's autoencoder tells of them, with their task."""
+        key = (model.config.guided, model.config.vae)
+        if key not in self.held:
+            with autocast(self.device):
+                self.held[key] = [
+                    (look.task, see(model, look.batch, "joint"))
+                    for look in self.looks
+                    if isinstance(look.batch, Batch)
+                ]
+        return self.held[key]
 
 
 def _sized(stage: StageConfig, words: argparse.Namespace, steps: int) -> StageConfig:
