@@ -2,7 +2,7 @@
 
 Usage, from the repository's root:
     python -m docs.measure_faults [--media N = 2000] [--weights N = 400] [--configs N = 100]
-                                  [--seeds FOLDER] [--keep FOLDER]
+                                  [--seeds FOLDER] [--keep FOLDER] [--first N]
 
 Media and pictures are probed, decoded and made more of (the smallest model); weights are loaded and
 make a frame; configs are read. What may come of it is a result or one ``MardiniError``. Anything
@@ -10,8 +10,9 @@ else is a finding: another exception, more than 20 s, a process that dies, a fil
 work is done in a child process, which is started anew where it hangs or dies. Findings are listed,
 and with ``--keep`` the files behind them are kept. Exit 1 where there is any.
 
-The corpus is the same every time (``docs.mutants``); ``--seeds`` takes the files of a folder as
-seeds beside the ones that are made here.
+The corpus is the same every time (``docs.mutants``): files have numbers, which chance is seeded
+with, and ``--first`` begins with a later one for a corpus of others. ``--seeds`` takes the files of
+a folder as seeds beside the ones that are made here.
 """
 
 import argparse
@@ -222,7 +223,7 @@ def measure(corpus: Iterator[tuple[str, Path, str]], room: Path, keep: Path | No
 
 
 def corpus(
-    room: Path, counts: dict[str, int], more: Path | None
+    room: Path, numbers: dict[str, range], more: Path | None
 ) -> Iterator[tuple[str, Path, str]]:
     """Everything that is to be worked on, written as it is needed."""
     import torch
@@ -240,11 +241,11 @@ def corpus(
     if more is not None:
         found = sorted(path for path in more.iterdir() if path.suffix not in (".md", ".csv"))
         seeds += [path for path in found if 0 < path.stat().st_size <= LARGEST_SEED]
-    for path, damage in mutants.media_mutants(seeds, broken, counts["media"]):
+    for path, damage in mutants.media_mutants(seeds, broken, numbers["media"]):
         yield "media", path, damage
-    for path, damage in mutants.weights_mutants(room / "nano", broken, counts["weights"]):
+    for path, damage in mutants.weights_mutants(room / "nano", broken, numbers["weights"]):
         yield "weights", path, damage
-    for path, damage in mutants.config_mutants(broken, counts["config"]):
+    for path, damage in mutants.config_mutants(broken, numbers["config"]):
         yield "config", path, damage
 
 
@@ -254,6 +255,7 @@ def main() -> int:
     parser.add_argument("--media", type=int, default=2000)
     parser.add_argument("--weights", type=int, default=400)
     parser.add_argument("--configs", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=Path)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
@@ -262,10 +264,11 @@ def main() -> int:
         child(told.child)
         return 0
     counts = {"media": told.media, "weights": told.weights, "config": told.configs}
+    numbers = {what: range(told.first, told.first + count) for what, count in counts.items()}
     began = monotonic()
     with tempfile.TemporaryDirectory() as place:
         room = Path(place)
-        tally = measure(corpus(room, counts, told.seeds), room, told.keep)
+        tally = measure(corpus(room, numbers, told.seeds), room, told.keep)
         errors = (room / "stderr.txt").read_text(errors="replace")
     print("| what | outcome | files |\n| --- | --- | --- |")
     for (what, kind), count in sorted(tally.outcomes.items()):

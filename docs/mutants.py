@@ -179,13 +179,15 @@ KINDS: tuple[Callable[[bytearray, bytes, random.Random], bytearray], ...] = (
 )
 
 
-def media_mutants(seeds: Sequence[Path], folder: Path, count: int) -> Iterator[tuple[Path, str]]:
-    """Write broken files one at a time, seeds and kinds in turn.
+def media_mutants(
+    seeds: Sequence[Path], folder: Path, numbers: range
+) -> Iterator[tuple[Path, str]]:
+    """Write broken files one at a time, seeds in turn; a number stands for one file for ever.
 
     Yields:
         Path and what was done; the caller takes the file away.
     """
-    for number in range(count):
+    for number in numbers:
         chance = random.Random(number)
         seed = seeds[number % len(seeds)]
         kind = chance.choice(KINDS)
@@ -219,19 +221,19 @@ _VALUES: tuple[Any, ...] = (
 )
 
 
-def weights_mutants(whole: Path, folder: Path, count: int) -> Iterator[tuple[Path, str]]:
+def weights_mutants(whole: Path, folder: Path, numbers: range) -> Iterator[tuple[Path, str]]:
     """Write folders of broken weights one at a time.
 
     Args:
         whole: a small weights folder: config.json and model.safetensors.
         folder: where.
-        count: how many.
+        numbers: which; a number stands for one damage for ever.
 
     Yields:
         The weights folder and what was done.
     """
     config, tensors = ((whole / n).read_bytes() for n in ("config.json", "model.safetensors"))
-    for number in range(count):
+    for number in numbers:
         chance = random.Random(number)
         place = folder / f"{number:05d}-weights"
         place.mkdir()
@@ -291,7 +293,7 @@ batch = 2
 """
 
 
-def config_mutants(folder: Path, count: int) -> Iterator[tuple[Path, str]]:
+def config_mutants(folder: Path, numbers: range) -> Iterator[tuple[Path, str]]:
     """Write broken training configs one at a time."""
     bombs = (
         b"x = " + b"[" * 100_000,
@@ -302,7 +304,7 @@ def config_mutants(folder: Path, count: int) -> Iterator[tuple[Path, str]]:
         b'preset = "' + b"a" * 3_000_000 + b'"',
         b"[a]\n" * 1000,
     )
-    for number in range(count):
+    for number in numbers:
         chance = random.Random(number)
         path = folder / f"{number:05d}.toml"
         if number < len(bombs):

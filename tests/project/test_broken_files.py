@@ -9,7 +9,8 @@ from docs.measure_faults import Tally, corpus, measure
 
 
 def worked_through(place: Path, **counts: int) -> Tally:
-    return measure(corpus(place, {"media": 0, "weights": 0, "config": 0, **counts}, None), place)
+    numbers = {what: range(counts.get(what, 0)) for what in ("media", "weights", "config")}
+    return measure(corpus(place, numbers, None), place)
 
 
 def test_a_few_broken_files_of_each_kind_end_in_results_or_one_line(tmp_path: Path) -> None:
@@ -69,6 +70,17 @@ def test_the_corpus_is_the_same_every_time(tmp_path: Path) -> None:
     def bytes_of(name: str) -> list[bytes]:
         folder = tmp_path / name
         folder.mkdir()
-        return [path.read_bytes() for path, _ in mutants.media_mutants(seeds, folder, 60)]
+        return [path.read_bytes() for path, _ in mutants.media_mutants(seeds, folder, range(60))]
 
     assert bytes_of("one") == bytes_of("two")
+
+
+def test_a_corpus_of_others_begins_with_a_later_number(tmp_path: Path) -> None:
+    seeds = mutants.media_seeds(tmp_path / "seeds")
+
+    def bytes_of(numbers: range) -> list[bytes]:
+        folder = tmp_path / str(numbers.start)
+        folder.mkdir()
+        return [path.read_bytes() for path, _ in mutants.media_mutants(seeds, folder, numbers)]
+
+    assert bytes_of(range(30, 60)) == bytes_of(range(60))[30:]
