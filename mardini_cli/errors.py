@@ -8,6 +8,7 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     │   ├── WordsError             several of them
     │   ├── ConfigError
     │   └── FactorError
+    ├── LongNameError              a name that no file can have
     ├── InputError                 what was given cannot be used
     │   ├── MissingFileError
     │   ├── NotMediaError
@@ -47,7 +48,9 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     └── ShapeError                 a tensor of the wrong shape at a room's door
 """
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import ClassVar, TypeVar
 
@@ -111,6 +114,31 @@ class FactorError(UsageError):
     """A factor that makes no frames."""
 
     code = "factor"
+
+
+class LongNameError(MardiniError):
+    """A name that is too long for the file system."""
+
+    code = "long-name"
+
+
+@contextmanager
+def naming() -> Iterator[None]:
+    """Turn the system's word on names that are too long into ours, whoever ran into it.
+
+    Raises:
+        LongNameError: in its place.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise LongNameError(
+            f"{error.filename}: {error.strerror}",
+            needed="a name that the file system takes",
+            do="choose a shorter one",
+        ) from error
 
 
 class InputError(MardiniError):

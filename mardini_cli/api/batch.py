@@ -130,11 +130,11 @@ def item_of(number: int, request: MakeRequest, one: Input, output_dir: str | Non
         one: the input.
         output_dir: folder or address below which the result keeps its place in the tree.
     """
-    if is_url(one.path) and output_dir is None:
+    if is_url(one.path) and output_dir is None and request.output is None:
         raise UsageError(
             f"{one.path}, and nowhere to put the result",
-            needed="--output-dir",
-            do="name a folder or an address",
+            needed="--output-dir or -o",
+            do="name a file, a folder or an address",
         )
     if is_url(one.path) and request.sidecar:
         raise UsageError(

@@ -70,6 +70,14 @@ def _translated(address: str) -> Iterator[Any]:
         raise MissingFileError(
             f"{address}: {error}", needed="an address that fsspec opens", do="install its package"
         ) from error
+    except OSError:
+        raise  # it depends on what was going on
+    except Exception as error:  # the packages for stores have errors of their own
+        raise MissingFileError(
+            f"{address}: {str(error) or type(error).__name__}",
+            needed="an address that fsspec opens",
+            do="check the address, and what its package needs",
+        ) from error
 
 
 def _fetched(item: Item, folder: Path) -> MakeRequest:
@@ -78,16 +86,16 @@ def _fetched(item: Item, folder: Path) -> MakeRequest:
     field = TASKS[item.task].source
     copies = []
     for number, address in enumerate(item.inputs):
-        path = folder / str(number) / _name(address)
-        path.parent.mkdir()
         try:
+            path = folder / str(number) / _name(address)
+            path.parent.mkdir()
             if _is_web(address):
                 _fetch_from_web(address, path)
             else:
                 with _translated(address) as fsspec:
                     files, where = fsspec.core.url_to_fs(address)
                     files.get_file(where, str(path))
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:  # a host that is no name: ValueError
             if isinstance(error, HTTPError):
                 error.close()  # it holds the connection open
             raise MissingFileError(

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mardini_cli.errors import MissingFileError
+from mardini_cli.errors import MissingFileError, UsageError
 
 FILMS = frozenset(
     f".{name}"
@@ -103,8 +103,14 @@ def gathered(
         sequences: a folder or a pattern of pictures is one input, not many.
 
     Raises:
+        UsageError: a word that names nothing, such as a variable of a script that was never set.
         MissingFileError: a folder or a pattern without such files.
     """
+    for word in words:
+        if not word or "\0" in word:
+            raise UsageError(
+                f"an input named {word!r}", needed="a file, a pattern or a folder", do="name one"
+            )
     wanted = frozenset(endings)
     found = [(word, list(_meant(word, wanted, recursive, sequences))) for word in words]
     base = _shared([_root(word) for word in words if not is_url(word)])

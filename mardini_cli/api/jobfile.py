@@ -107,7 +107,7 @@ class _Job:
     def _words(self) -> list[str]:
         words = self.told.get("input", [])
         words = [words] if isinstance(words, str) else words
-        if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+        if not (isinstance(words, list) and all(isinstance(word, str) and word for word in words)):
             raise ConfigError(
                 f"{self.where}: input = {words!r}", needed="a path, or a list of them", do="name it"
             )

@@ -158,7 +158,6 @@ def facts(job: Job, writer: Writer) -> dict[str, str]:
         "resolution": str(request.resolution),
         "tile": request.tile,
         "memory limit": str(request.memory_limit),
-        "compiling": str(request.compile),
         "fit": str(getattr(request, "fit", None)),
         "background": str(getattr(request, "background", None)),
         "pixels": writer.pixels,

@@ -244,6 +244,8 @@ def _value(hint: Any, name: str, value: Any, base: Path) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is hint:
+        if hint is str and "\0" in value:
+            raise _no_name(value)
         return _place(value, base) if name in PLACES else value
     raise ConfigError(f"{name} = {value!r}", needed=_WANTED[hint], do="write it so")
 
@@ -264,7 +266,13 @@ def _is_list(value: Any) -> bool:
 def _path(value: Any, base: Path) -> Path:
     if not isinstance(value, str | Path):
         raise ConfigError(f"path {value!r}", needed="text", do="put it in quotes")
+    if "\0" in str(value):
+        raise _no_name(str(value))
     return Path(value) if str(value) == "-" or base == Path() else base / value
+
+
+def _no_name(value: str) -> ConfigError:
+    return ConfigError(f"{value!r} holds a NUL", needed="text without one", do="take it out")
 
 
 def _place(value: str, base: Path) -> str:

@@ -25,7 +25,7 @@ from mardini_cli.api.batch import BatchSettings, Item, Told
 from mardini_cli.api.carrying import keep_models, let_models_go
 from mardini_cli.api.errands import errand
 from mardini_cli.device import cuda_count, share_threads
-from mardini_cli.errors import CrashedError, ExitCode, MardiniError
+from mardini_cli.errors import CrashedError, ExitCode, MardiniError, naming
 from mardini_cli.events import Began
 from mardini_cli.stopping import Reason
 
@@ -222,7 +222,8 @@ def told_of(item: Item, attempt: int = 1) -> Generator[Told, None, None]:
     """
     yield Began(task=item.task, source=item.source, items=0, attempt=attempt)
     try:
-        yield from errand(item)
+        with naming():
+            yield from errand(item)
     except MardiniError as error:
         yield error
         return

@@ -4,7 +4,6 @@ Room: cli. ``main`` alone catches ``MardiniError``; anything else is a bug and k
 Signals become exceptions, so that whatever is open closes: no half-made file stays behind.
 """
 
-import io
 import os
 import sys
 from typing import Annotated
@@ -12,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mardini_cli import stopping
-from mardini_cli.cli import signals
+from mardini_cli.cli import signals, streams
 from mardini_cli.cli.animate import animate
 from mardini_cli.cli.batch import batch
 from mardini_cli.cli.bench import bench
@@ -27,7 +26,7 @@ from mardini_cli.cli.screen import Screen
 from mardini_cli.cli.train import train
 from mardini_cli.cli.verify import verify
 from mardini_cli.cli.weights import weights
-from mardini_cli.errors import ExitCode, MardiniError, StoppedError
+from mardini_cli.errors import ExitCode, MardiniError, StoppedError, naming
 
 app = typer.Typer(
     name="mardini",
@@ -84,11 +83,12 @@ def _program(
 
 def main() -> None:
     """Run the command line, and end the process with an exit code of ``errors.ExitCode``."""
-    _speak_any_name(sys.stdout)
+    streams.settle()
     stopping.begin()
     signals.catch()
     try:
-        app(prog_name="mardini")
+        with naming():
+            app(prog_name="mardini")
     except MardiniError as error:
         screen = Screen.here(json=_asks_for_json(sys.argv[1:]))
         screen.fail(error)
@@ -105,12 +105,6 @@ def _missing_words(error: StoppedError) -> list[str]:
     """What the same command needs to go on: a batch must not meet its own results."""
     word = "--skip-existing"
     return [word] if word in error.do and word not in sys.argv else []
-
-
-def _speak_any_name(stream: object) -> None:
-    """File names need not be UTF-8; what cannot be decoded goes out as it came in."""
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="surrogateescape")
 
 
 def _asks_for_json(words: list[str]) -> bool:

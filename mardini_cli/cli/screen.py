@@ -12,7 +12,7 @@ import sys
 import traceback
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO, cast
 
 from mardini_cli.api.batch import failed
 from mardini_cli.cli.log import LogStream
+from mardini_cli.cli.streams import put, tell
 from mardini_cli.cli.tables import (
     batched_lines,
     priced_lines,
@@ -43,7 +44,7 @@ from mardini_cli.cli.wording import (
     resumed_line,
     trained_line,
 )
-from mardini_cli.errors import MardiniError
+from mardini_cli.errors import MardiniError, UnwritableError
 from mardini_cli.events import (
     SCHEMA,
     Batched,
@@ -142,11 +143,13 @@ class Screen:
                 yield event
         except MardiniError as error:
             log.item = 0
-            page.fail(error)
+            with suppress(UnwritableError):  # the first error is what counts
+                page.fail(error)
             raise
         except Exception:
             log.item = 0
-            log.write(traceback.format_exc())
+            with suppress(UnwritableError):
+                log.write(traceback.format_exc())
             raise
         finally:
             log.rest()
@@ -159,12 +162,12 @@ class Screen:
             return
         event = failed(error)
         if self.json:
-            self._write(self.out, as_json(event))
-        self._write(self.err, visible(failed_line(event)))
+            tell(self.out, f"{as_json(event)}\n")
+        tell(self.err, f"{visible(failed_line(event))}\n")
 
     def tell_how_to_go_on(self, words: Sequence[str]) -> None:
         """Say which command goes on with work that was stopped."""
-        self._write(self.err, f"to go on: {visible(shlex.join(['mardini', *words]))}")
+        tell(self.err, f"to go on: {visible(shlex.join(['mardini', *words]))}\n")
 
     def _bar(self) -> "AbstractContextManager[_Bar]":
         if self.json or self.quiet:
@@ -276,8 +279,7 @@ class Screen:
         self._write(self.out, visible(str(path)) if self.out.isatty() else str(path))
 
     def _write(self, stream: TextIO, line: str) -> None:
-        stream.write(line + "\n")
-        stream.flush()
+        put(stream, line + "\n", needed=stream is self.out)
 
 
 def visible(text: str) -> str:
@@ -343,8 +345,7 @@ class _LineBar(_Bar):
         if tenth == self._told.get(item, 0):
             return
         self._told[item] = tenth
-        self._stream.write(f"{progress_line(progress, item)}\n")
-        self._stream.flush()
+        put(self._stream, f"{progress_line(progress, item)}\n", needed=False)
 
 
 class _RichBar(_Bar):

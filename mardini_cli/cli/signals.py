@@ -8,6 +8,7 @@ ends even what is patient; what has not tidied up a moment later is cut off, chi
 import os
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from threading import Timer
 from types import FrameType
@@ -42,7 +43,8 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
     _Seen.signals += 1
     stopping.ask(reason)
     if _Seen.signals == 1 and stopping.is_patient():
-        os.write(2, TOLD.encode())  # the usual way may be in the middle of a line
+        with suppress(OSError):  # no room for it
+            os.write(2, TOLD.encode())  # the usual way may be in the middle of a line
         return
     code = ExitCode.TERMINATED if reason is Reason.TERMINATE else ExitCode.INTERRUPTED
     if _Seen.signals > 1:

@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import re
 import signal
 import threading
 from collections import Counter
@@ -308,6 +309,48 @@ def test_an_address_that_nothing_answers_to_is_one_line(
 
     with pytest.raises(UsageError, match="nowhere to put the result"):
         api.item_of(1, wish, found, None)
+
+
+def test_an_address_that_is_none_is_one_line_and_leaves_nothing(
+    wish: api.InterpolateRequest, tmp_path: Path
+) -> None:
+    hosts = ("[x", "a..b", "a" * 70, "127.0.0.1:99999", "\x1b[31m", "")
+    for address in (*(f"http://{host}/a.mkv" for host in hosts), "dir://a", "reference://a"):
+        (found,) = api.gathered([address], api.FILMS).inputs
+        with pytest.raises(MissingFileError, match=re.escape(address)):
+            list(api.errand(api.item_of(1, wish, found, str(tmp_path / "out"))))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_whose_package_fails_in_its_own_words_is_one_line(
+    wish: api.InterpolateRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoCredentialsError(Exception):
+        """As boto has one, of no kind that Python knows."""
+
+    def refuse(*_given: object, **_named: object) -> None:
+        raise NoCredentialsError
+
+    clip = write_clip(tmp_path / "walk.mkv", even_times(3))
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+    away = api.gathered(["memory://bucket/a.mkv"], api.FILMS).inputs[0]
+    here = api.gathered([str(clip)], api.FILMS).inputs[0]
+
+    for one, output in ((away, str(tmp_path / "out")), (here, "memory://bucket/out")):
+        with pytest.raises(MissingFileError, match=r"memory://bucket.*: NoCredentialsError"):
+            list(api.errand(api.item_of(1, wish, one, output)))
+    assert list(tmp_path.iterdir()) == [clip]
+
+
+def test_a_single_output_is_place_enough_for_an_input_from_an_address(
+    wish: api.InterpolateRequest, web: str, tmp_path: Path
+) -> None:
+    (found,) = api.gathered([f"{web}/walk.mkv"], api.FILMS).inputs
+    named = replace(wish, output=tmp_path / "made.mkv")
+
+    list(api.errand(api.item_of(1, named, found, None)))
+
+    assert len(read_back(tmp_path / "made.mkv")) == 5
 
 
 @given(

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from mardini_cli import api
-from mardini_cli.api.inputs import FILMS, PICTURES, Found, Input
-from mardini_cli.errors import MissingFileError
+from mardini_cli.api.inputs import FILMS, PICTURES, Found, Input, gathered
+from mardini_cli.errors import MissingFileError, UsageError
 
 
 @pytest.fixture
@@ -144,3 +144,9 @@ def test_a_list_is_a_name_a_line_or_between_nul_signs(
 def test_a_list_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"gone\.txt"):
         api.listed(str(tmp_path / "gone.txt"))
+
+
+@pytest.mark.parametrize("word", ["", "a\0b.mp4"])
+def test_a_word_that_names_nothing_is_refused_and_never_the_folder_itself(word: str) -> None:
+    with pytest.raises(UsageError, match="an input named"):
+        gathered(["a.mp4", word], FILMS)

@@ -217,6 +217,18 @@ def test_a_record_that_was_tampered_with_is_one_line(
             again(record)
 
 
+def test_a_record_of_a_name_that_no_file_can_have_is_one_line(
+    wish: api.InterpolateRequest,
+) -> None:
+    record = recorded(wish)
+    told = json.loads(record.read_text(encoding="utf-8"))
+    told["result"]["path"] = "a\0b.mkv"
+    record.write_text(json.dumps(told), encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="holds a NUL"):
+        again(record)
+
+
 def test_a_pipe_has_no_record(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         api.InterpolateRequest(clip=Path("-"), output=tmp_path / "a.mp4", sidecar=True)

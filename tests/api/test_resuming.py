@@ -329,6 +329,23 @@ def test_another_version_is_no_hindrance_to_who_insists(
     assert resumed.other == ("program",)
 
 
+def test_frames_of_compiled_networks_are_gone_on_with_by_who_insists(
+    shelf: Path, nano: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, facts_of = works(shelf, nano)["interpolate"], segments.facts_of
+    stopped_after(2, work(output=tmp_path / "out.mkv"))
+
+    def compiled(folder: Path) -> dict[str, str]:
+        facts = facts_of(folder) or {}
+        return {name: "True" if "compil" in name else told for name, told in facts.items()}
+
+    monkeypatch.setattr(segments, "facts_of", compiled)
+    events = list(work(output=tmp_path / "out.mkv"))
+
+    (resumed,) = [event for event in events if isinstance(event, Resumed)]
+    assert resumed.other == ("compile",)
+
+
 def test_segments_go_where_they_are_sent_and_vanish_there(
     shelf: Path, nano: str, tmp_path: Path
 ) -> None:

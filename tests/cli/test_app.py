@@ -113,6 +113,27 @@ def test_a_bug_keeps_its_traceback() -> None:
     assert shown.stderr.endswith("ValueError: a bug\n")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("interpolate", "LONG.mkv"),
+        ("interpolate", "walk.mkv", "-o", "LONG.mkv"),
+        ("interpolate", "walk.mkv", "-o", "a.mkv", "--log-file", "LONG"),
+        ("animate", "boat.png", "--output-dir", "LONG"),
+        ("batch", "LONG.toml"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    long = "x" * 300
+    told = [word.replace("LONG", str(tmp_path / long)) for word in words]
+
+    shown = run(*told)
+
+    assert (shown.returncode, shown.stdout, shown.stderr.count("\n")) == (1, "", 1)
+    assert re.search(f"^mardini: .*{long}.*: File name too long; needs ", shown.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_name_that_is_no_text_goes_out_as_it_came_in() -> None:
     code = with_command("sys.stdout.write('a\\udcff.mp4')")
 

@@ -1,10 +1,12 @@
 """``mardini batch`` and several inputs of one command, seen from outside."""
 
+import io
 import json
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from typer.testing import CliRunner
 
 from mardini_cli.cli.app import app
 from mardini_cli.cli.log import LogStream
-from mardini_cli.errors import UnwritableError
+from mardini_cli.cli.screen import Screen
+from mardini_cli.errors import MissingFileError, OutputExistsError, UnwritableError
+from mardini_cli.events import Event, Warned
 from tests.pipeline.clips import even_times, write_clip
 
 
@@ -138,6 +142,43 @@ def test_a_bug_leaves_its_traceback_in_the_log(
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UnwritableError, match=r"run\.log: No such file or directory"):
         LogStream(tmp_path / "gone" / "run.log")
+
+
+def test_a_log_is_not_added_to_another_file(tmp_path: Path) -> None:
+    clip, log, empty = tmp_path / "walk.mkv", tmp_path / "run.log", tmp_path / "empty"
+    data = write_clip(clip, even_times(3)).read_bytes()
+    empty.touch()
+
+    for path, line in ((log, "one"), (log, "two"), (empty, "two")):
+        stream = LogStream(path)
+        stream.write(line)
+        stream.rest()
+    with pytest.raises(OutputExistsError, match=r"walk\.mkv exists already, and is no log"):
+        LogStream(clip)
+
+    assert clip.read_bytes() == data
+    assert [line[25:] for line in log.read_text(encoding="utf-8").splitlines()] == ["one", "two"]
+
+
+def test_a_log_on_a_full_disk_is_one_line_and_hides_no_other_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    log = LogStream(tmp_path / "run.log")
+    monkeypatch.setattr(log, "_opened", Full)
+    screen = Screen(out=io.StringIO(), err=io.StringIO(), log=log)
+
+    def broken() -> Iterator[Event]:
+        raise MissingFileError("gone", needed="a file", do="look for it")
+        yield
+
+    with pytest.raises(UnwritableError, match=r"run\.log: No space left on device"):
+        screen.follow(iter([Warned(code="any", message="any")]))
+    with pytest.raises(MissingFileError):
+        screen.follow(broken())
 
 
 @pytest.mark.slow
