@@ -80,7 +80,7 @@ def priced_lines(run: Priced) -> Iterator[str]:
     rows = [
         (
             stage.name,
-            f"{stage.steps:,}",
+            f"{stage.minutes:,.3g} min" if stage.minutes else f"{stage.steps:,}",
             f"{stage.moving / 1e6:,.1f}",
             f"{stage.planner_tokens:,}",
             f"{stage.denoiser_tokens:,}",

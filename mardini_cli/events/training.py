@@ -63,6 +63,8 @@ class StagePrice:
 
     name: str
     steps: int
+    minutes: float
+    """Time that ends the stage before its steps do; 0: none."""
     moving: int
     """Parameters that are trained."""
     still: int

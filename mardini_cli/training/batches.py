@@ -7,6 +7,7 @@ Dimension key
     b  windows    f  slots    g  given    m  made    p = b * m    h, w  pixels
 """
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -178,7 +179,17 @@ class Batches(Dataset[Batch]):
         if self.stage.kind == "guided":
             target = self._flows(_truth_pairs(batch, given), "fast")
             target = target.view(-1, 4, *target.shape[-2:])
+        if batch.late is not None and len(batch.late):
+            batch = replace(batch, late=self._searched(batch.late))
         return replace(batch, flow=flow, target=target)
+
+    def _searched(self, late: Negatives) -> Negatives:
+        """With the prior of windows that the device will make."""
+        assert isinstance(self.photos, Drafts)
+        given = self.photos.given(late)
+        b, g = given.shape[:2]
+        flow = self._flows(prior.neighbours(given), "medium").unflatten(0, (b, g - 1, 2))
+        return replace(late, flow=flow)
 
     def _flows(self, pairs: list[tuple[Bytes, Bytes]], preset: prior.Preset) -> Tensor:
         if not pairs:
@@ -197,11 +208,20 @@ class Batches(Dataset[Batch]):
             prefetch_factor=3 if workers else None,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # the loader would draw from everyone's otherwise
+            worker_init_fn=_deaf if workers else None,
         )
         for batch in loader:
             if isinstance(batch, MardiniError):
                 raise batch
             yield batch
+
+
+def _deaf(worker: int) -> None:
+    """Leave SIGTERM to the process that saves: schedulers send it to every process of a job, and a
+    worker that died of it would take the run along. Workers end when that process does.
+    """
+    del worker
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class _Told(Dataset["Batch | MardiniError"]):
@@ -232,16 +252,15 @@ def developed(batch: Batch, darkroom: Darkroom) -> Batch:
     late = batch.late
     if not len(late):
         return replace(batch, late=None)
-    sheet = darkroom.develop(late, flow=batch.flow is not None, target=batch.target is not None)
+    sheet = darkroom.develop(late, target=batch.target is not None)
     made = late.mask[0]
-    flow = _joined(batch.flow, sheet.flow)
     return replace(
         batch,
         given=torch.cat((batch.given, sheet.frames[:, ~made])),
         made=torch.cat((batch.made, sheet.frames[:, made])),
         mask=torch.cat((batch.mask, late.mask)),
         times=torch.cat((batch.times, late.times)),
-        flow=flow,
+        flow=_joined(batch.flow, late.flow),
         target=_joined(batch.target, sheet.target),
         late=None,
     )

@@ -69,7 +69,7 @@ def price(config: TrainConfig) -> Priced:
         processes=world,
         device=device.type,
         rate=rate,
-        least_hours=sum(s.flops * s.steps for s in stages) / (rate * world) / 3600,
+        least_hours=sum(_hours(s, s.flops / (rate * world)) for s in stages),
         expected_hours=_expected(stages),
     )
 
@@ -141,6 +141,7 @@ def _stage_price(
     return StagePrice(
         name=stage.name,
         steps=stage.steps,
+        minutes=stage.minutes,
         moving=moving,
         still=still,
         planner_tokens=round(stage.batch * sum(s * one.planner_tokens for s, one in counted)),
@@ -349,4 +350,10 @@ def _expected(stages: list[StagePrice]) -> float | None:
     paces = [stage.measured for stage in stages]
     if None in paces:
         return None
-    return sum((stage.measured or 0) * stage.steps for stage in stages) / 3600
+    return sum(_hours(stage, stage.measured or 0) for stage in stages)
+
+
+def _hours(stage: StagePrice, step: float) -> float:
+    """Hours of a stage whose step takes so many seconds: its steps end it, or its minutes."""
+    hours = step * stage.steps / 3600
+    return min(hours, stage.minutes / 60) if stage.minutes else hours

@@ -1,25 +1,29 @@
-"""Photographs in motion, made on the training device: workers draw what shall be seen, no pixel.
+"""Photographs in motion, made on the training device: workers draw what shall be seen.
 
 Room: training. The same windows as ``synthetic``'s for the same chance, within the rounding of two
-resamplers, and motion blur besides. What moved where is known here, so no flow is searched: the
-true motion is the target, and, averaged as DIS averages over its patches, the prior.
+resamplers, and motion blur besides. What moved where is known here: it is the target. The prior is
+searched all the same, by the workers, in the given frames alone: a decoder that learns with the
+truth for a prior leans on it, and is left alone with what a search finds in a film.
 
 Dimension key
-    b  windows    l  layers    f  slots    k  exposures of a slot    p = b * m made frames
+    b  windows    l  layers    f  slots    g  given    k  exposures of a slot
+    p = b * m made frames
     s  side of a photograph     h, w  pixels
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from itertools import pairwise
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple, Self
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from mardini_cli.model.warping import gaps, slots
-from mardini_cli.training.synthetic import PhotoWindows, Picture, outlines
+from mardini_cli.training.synthetic import STORED, PhotoWindows, Picture, outlines
 
 EXPOSURES = 3
 """Moments that are averaged where a window is blurred; the middle one is the slot's own time."""
@@ -27,7 +31,6 @@ BLURRED = 0.25
 """Share of windows with motion blur."""
 SHUTTER = 0.5
 """Longest time that the shutter is open, in steps from slot to slot."""
-_PATCH = 5  # places at half size over which the prior is averaged: about DIS's patches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,10 +55,13 @@ class Negatives:
     """``b f`` bool, True = to be made."""
     times: Tensor
     """``b f``"""
+    flow: Tensor | None = None
+    """Prior between given neighbours, ``b g-1 2 2 h/2 w/2``, pixels."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Self:
         """Change every tensor."""
-        return type(self)(*(change(getattr(self, one.name)) for one in fields(self)))
+        told = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: change(x) for name, x in told.items() if x is not None})
 
     def __len__(self) -> int:
         return len(self.picked)
@@ -66,8 +72,6 @@ class Sheet(NamedTuple):
 
     frames: Tensor
     """``b f 3 h w`` in [0, 1], in steps of bytes."""
-    flow: Tensor | None
-    """Prior between given neighbours, ``b g-1 2 2 h/2 w/2``, pixels."""
     target: Tensor | None
     """From made frames to both of their gaps' frames, ``p 4 h/2 w/2``, pixels."""
 
@@ -103,6 +107,37 @@ class Drafts(PhotoWindows):
             times=kept.float().expand(count, -1).contiguous(),
         )
 
+    def given(self, negatives: Negatives) -> NDArray[np.uint8]:
+        """What the device will show at given slots, as workers see it: ``b g h w``, bytes of luma.
+
+        At least one window.
+        """
+        told, index = negatives, (~negatives.mask[0]).nonzero().flatten()
+        b, cut = len(told), told.picked.shape[1] - 1  # the first layer is whole
+        rough, middle, reach = (
+            x[:, 1:].flatten(0, 1) for x in (told.rough, told.middle, told.reach)
+        )
+        cutouts = outlines(rough, middle, reach, STORED).view(b, cut, STORED, STORED).numpy()
+        made = np.empty((b, len(index), self.side, self.side), np.uint8)
+        for window, place in np.ndindex(*made.shape[:2]):
+            paths = told.paths[window, :, int(index[place])].numpy()  # l k 2 3
+            moving = bool((paths != paths[:, :1]).any())
+            moments = range(paths.shape[1]) if moving else (0,)
+            light = float(told.light[window, index[place]])
+            seen = [self._moment(told, window, paths[:, k], cutouts[window]) for k in moments]
+            made[window, place] = np.clip(np.mean(seen, 0) * light + 0.5, 0, 255)
+        return made
+
+    def _moment(
+        self, told: Negatives, window: int, paths: NDArray[np.float32], cutouts: Picture
+    ) -> Picture:
+        """One exposure of a slot, luma ``h w``; paths are ``l 2 3``, cut-outs ``l-1 s s``."""
+        seen = np.empty((self.side, self.side), np.uint8)
+        for layer in told.there[window].nonzero().flatten().tolist():
+            photo = cv2.cvtColor(self.photos[int(told.picked[window, layer])], cv2.COLOR_RGB2GRAY)
+            seen = self.lay((photo, cutouts[layer - 1] if layer else None), paths[layer], seen)
+        return seen
+
     def _moments(self) -> Tensor:
         """Times of all exposures of a window, ``1 (f k)``, from -0.5 to 0.5."""
         step = 1 / (self.slots - 1)
@@ -130,12 +165,11 @@ class Darkroom:
         self.photos = stacked.permute(0, 3, 1, 2).contiguous().to(device)  # n 3 s s
 
     @torch.no_grad()
-    def develop(self, negatives: Negatives, *, flow: bool, target: bool) -> Sheet:
+    def develop(self, negatives: Negatives, *, target: bool) -> Sheet:
         """Make the windows.
 
         Args:
             negatives: what they show, on the device.
-            flow: whether the prior is wanted.
             target: whether the true motion is wanted.
         """
         scene, mask = _Scene(self.photos, negatives, self.side), negatives.mask
@@ -144,7 +178,6 @@ class Darkroom:
         inside, outside = slots(mask, given)
         return Sheet(
             frames,
-            scene.prior(inside) if flow else None,
             scene.truth(negatives.times, inside, outside) if target else None,
         )
 
@@ -185,18 +218,6 @@ class _Scene:
         """How much of each pixel a layer covers, ``b 1 h w``."""
         there = self.told.there[:, layer].view(-1, 1, 1, 1)
         return _sampled(self.shapes[:, layer], at, "bilinear", "zeros") * there
-
-    def prior(self, inside: Tensor) -> Tensor:
-        """Flow both ways between given neighbours, averaged: ``b g-1 2 2 h/2 w/2``."""
-        half = self.side // 2
-        found = [inside.new_zeros(len(inside), 0, 2, 2, half, half, dtype=torch.float32)]
-        for a, b in pairwise(inside.unbind(1)):
-            both = torch.stack((self.flow(a, b), self.flow(b, a)), 1)  # b 2 2 h w
-            smooth = F.avg_pool2d(
-                both.flatten(0, 1), _PATCH, 1, _PATCH // 2, count_include_pad=False
-            )
-            found.append(smooth.view_as(both)[:, None])
-        return torch.cat(found, 1)
 
     def truth(self, times: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
         """Flow from made frames to both frames of their gaps: ``p 4 h/2 w/2``."""

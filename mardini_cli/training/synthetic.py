@@ -25,7 +25,8 @@ from mardini_cli.training.stages import PHOTOS
 
 Picture = NDArray[Any]
 Path2x3 = NDArray[np.float32]
-_SIDE = 400  # of the stored photographs, pixels
+STORED = 400
+"""Side of the photographs in memory, pixels."""
 
 
 def load(folders: Sequence[Path]) -> tuple[list[Picture], list[str]]:
@@ -52,7 +53,7 @@ def load(folders: Sequence[Path]) -> tuple[list[Picture], list[str]]:
 
 def _read(path: Path) -> Picture | None:
     try:
-        return photo_bytes(path, _SIDE)
+        return photo_bytes(path, STORED)
     except DamagedMediaError:
         return None  # named to the user by ``load``
 
@@ -74,20 +75,28 @@ class PhotoWindows:
             shapes = self._shapes(count, rng).numpy() if layer else None
             there = torch.rand(count, generator=rng) < (0.7 if layer else 1.1)
             for window in there.nonzero().flatten().tolist():
+                cutout = None if shapes is None else shapes[window]
                 for slot, path in enumerate(paths[window]):
-                    seen = self.see(self.photos[picked[window]], path)
-                    if shapes is not None:
-                        share = self.see(shapes[window], path, cv2.BORDER_CONSTANT)
-                        seen = cv2.blendLinear(seen, made[window, slot], share, 1 - share)
-                    made[window, slot] = seen
+                    layered = (self.photos[picked[window]], cutout)
+                    made[window, slot] = self.lay(layered, path, made[window, slot])
         lit = np.clip(made * light[..., None, None, None] + 0.5, 0, 255).astype(np.uint8)
         frames = torch.from_numpy(lit).permute(0, 1, 4, 2, 3).contiguous()
         return Drawn(frames, kept.float().expand(count, -1).contiguous())
 
+    def lay(self, layer: tuple[Picture, Picture | None], path: Path2x3, under: Picture) -> Picture:
+        """Lay a photograph, or a cut-out of it, before what is seen: ``side side`` or three."""
+        photo, cutout = layer
+        seen = self.see(photo, path)
+        if cutout is None:
+            return seen
+        share = self.see(cutout, path, cv2.BORDER_CONSTANT)
+        return cv2.blendLinear(seen, under, share, 1 - share)
+
     def see(self, picture: Picture, path: Path2x3, border: int = cv2.BORDER_REFLECT) -> Picture:
         """What a camera on that path sees: ``side side`` of the picture."""
         size = (self.side, self.side)
-        how = cv2.INTER_CUBIC if picture.ndim == 3 else cv2.INTER_LINEAR  # outlines are soft anyway
+        soft = picture.dtype == np.float32  # outlines
+        how = cv2.INTER_LINEAR if soft else cv2.INTER_CUBIC
         return cv2.warpAffine(
             picture, path, size, flags=how | cv2.WARP_INVERSE_MAP, borderMode=border
         )
@@ -113,9 +122,9 @@ class PhotoWindows:
         way = draw(0, 2 * torch.pi)
         zoom = torch.exp(draw(-0.15, 0.15) * curve()) * draw(0.75, 1.0)
         turn = draw(-0.25, 0.25) * draw(0, 1) * curve() + draw(-0.2, 0.2)
-        room = 0.3 * (_SIDE - self.side)
-        x = _SIDE / 2 + draw(-room, room) + far * torch.cos(way) * curve()
-        y = _SIDE / 2 + draw(-room, room) + far * torch.sin(way) * curve()
+        room = 0.3 * (STORED - self.side)
+        x = STORED / 2 + draw(-room, room) + far * torch.cos(way) * curve()
+        y = STORED / 2 + draw(-room, room) + far * torch.sin(way) * curve()
         cos, sin = zoom * torch.cos(turn), zoom * torch.sin(turn)
         middle = (self.side - 1) / 2
         rows = (cos, -sin, x - middle * (cos - sin), sin, cos, y - middle * (sin + cos))
@@ -123,7 +132,7 @@ class PhotoWindows:
 
     def _shapes(self, count: int, rng: torch.Generator) -> Tensor:
         """Random outlines, 1 inside, 0 outside, with a soft edge: ``b s s`` float32."""
-        return outlines(*self._outline(count, rng), _SIDE)
+        return outlines(*self._outline(count, rng), STORED)
 
     def _outline(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Unevenness ``b 7 7``, middle ``b 2`` and reach ``b`` of random outlines."""

@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mardini_cli import config
+from mardini_cli.cli.tables import priced_lines
 from mardini_cli.events import Priced
 from mardini_cli.model import fastest, kernels
 from mardini_cli.model.mardini import MarDini
@@ -108,6 +109,20 @@ def test_hours_to_expect_come_from_the_log_of_the_run(tmp_path: Path) -> None:
 
     assert run.stages[0].measured == 0.5
     assert run.expected_hours == pytest.approx(1.0)
+
+
+def test_a_stage_that_minutes_end_costs_no_more_than_they_last(tmp_path: Path) -> None:
+    rows = [{"stage": "denoiser", "step": n, "seconds": n * 0.5} for n in (50, 100, 150)]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    endless = stage("denoiser", steps=1_000_000, minutes=0.3)
+    run = priced(tmp_path, endless, stage("denoiser", name="denoiser", steps=1, minutes=3.0))
+
+    assert run.expected_hours == pytest.approx(0.3 / 60 + 0.5 / 3600)
+    assert run.least_hours <= 0.3 / 60 + 0.5 / 3600
+    lines = list(priced_lines(run))
+    assert "0.3 min" in lines[2]
+    assert "1,000,000" not in "".join(lines)
 
 
 @pytest.mark.slow

@@ -3,12 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from mardini_cli.events import Trained
+from mardini_cli.model.prior import between_neighbours
 from mardini_cli.model.warping import warp
 from mardini_cli.training import clips, darkroom, synthetic
 from mardini_cli.training.batches import Batch, Batches, developed
@@ -60,13 +62,11 @@ def sharp(negatives: Negatives) -> Negatives:
 def test_the_device_shows_what_workers_show(photos: list[synthetic.Picture]) -> None:
     by_workers = synthetic.PhotoWindows(photos, SLOTS, SIDE).draw(6, torch.arange(SLOTS), chance())
 
-    sheet = Darkroom(photos, SIDE, CPU).develop(sharp(drafted(photos, 6)), flow=True, target=True)
+    sheet = Darkroom(photos, SIDE, CPU).develop(sharp(drafted(photos, 6)), target=True)
 
     apart = (sheet.frames - by_workers.frames.float() / 255).abs()
     assert float(apart.mean()) < 0.004
-    assert sheet.flow is not None
     assert sheet.target is not None
-    assert sheet.flow.shape == (6, 1, 2, 2, SIDE // 2, SIDE // 2)
     assert sheet.target.shape == (6 * 3, 4, SIDE // 2, SIDE // 2)
 
 
@@ -75,7 +75,7 @@ def test_the_true_motion_explains_what_is_seen(photos: list[synthetic.Picture]) 
     negatives = drafted(photos, 8, layers=1)
     negatives = replace(sharp(negatives), light=torch.ones(8, SLOTS))
 
-    sheet = Darkroom(photos, SIDE, CPU).develop(negatives, flow=True, target=True)
+    sheet = Darkroom(photos, SIDE, CPU).develop(negatives, target=True)
 
     half = torch.nn.functional.avg_pool2d(sheet.frames.flatten(0, 1), 2).unflatten(0, (8, SLOTS))
     assert sheet.target is not None
@@ -89,6 +89,36 @@ def test_the_true_motion_explains_what_is_seen(photos: list[synthetic.Picture]) 
             still = ((half[:, end] - half[:, slot])[inner].abs().mean(1) * there).sum()
             assert float(error) < 0.02
             assert float(error) < 0.3 * float(still / there.sum())
+
+
+def grey(frames: Tensor) -> Tensor:
+    return (frames * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(-3)
+
+
+def test_workers_see_of_given_frames_what_the_device_shows(
+    photos: list[synthetic.Picture],
+) -> None:
+    """Some of them are blurred, or have changing light."""
+    negatives = drafted(photos, 12)
+
+    seen = torch.from_numpy(Drafts(photos, SLOTS, SIDE).given(negatives)) / 255
+    shown = Darkroom(photos, SIDE, CPU).develop(negatives, target=False).frames
+
+    assert float((seen - grey(shown[:, [0, SLOTS - 1]])).abs().mean((1, 2, 3)).max()) < 0.01
+
+
+def test_the_prior_is_what_a_search_finds_in_the_frames_that_the_device_shows() -> None:
+    """The truth would be far better than what films give, and a decoder would lean on it."""
+    noise = np.random.default_rng(0).integers(0, 256, (2, 80, 80, 3), dtype=np.uint8)
+    photos = [cv2.resize(picture, (400, 400)) for picture in noise]
+    whole = complete(batches(photos)[0], photos)
+
+    found = between_neighbours(whole.given[4:])  # the last four are photographs
+    found = torch.nn.functional.avg_pool2d(found.flatten(0, 2), 2).view(4, 1, 2, 2, 32, 32)
+
+    assert whole.flow is not None
+    assert float((whole.flow[4:] - found).norm(dim=3).median()) < 0.2
+    assert float(found.norm(dim=3).median()) > 2
 
 
 def inside(flow: Tensor) -> Tensor:
@@ -129,8 +159,8 @@ def test_blur_averages_moments_and_leaves_the_middle_where_it_was(
     negatives = drafted(photos, 24, layers=1)
     room = Darkroom(photos, SIDE, CPU)
 
-    blurred = room.develop(negatives, flow=False, target=False).frames
-    plain = room.develop(sharp(negatives), flow=False, target=False).frames
+    blurred = room.develop(negatives, target=False).frames
+    plain = room.develop(sharp(negatives), target=False).frames
 
     changed = (blurred != plain).flatten(1).any(1)
     assert 2 <= int(changed.sum()) <= 12  # a quarter of them

@@ -1,6 +1,7 @@
 """Runs: stopped and taken up again, ended by minutes, stopped by a loss that is no number."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from mardini_cli.training.reading import to_toml
 from mardini_cli.training.stepping import Stepper
 from tests.training.runs import (
     CPU,
+    batches,
     data_folder,
     photo_folder,
     run,
@@ -221,6 +223,23 @@ def test_a_scheduler_s_signal_saves_and_the_run_goes_on_to_the_bit(
     assert trained.steps == 12 - 7
     wanted, found = saved(str(unbroken / "run")), saved(config.out)
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+
+
+def test_workers_leave_a_scheduler_s_signal_to_the_process_that_saves() -> None:
+    """Schedulers send it to every process of a job; of a dead worker the run would die."""
+    drawn = batches(stage("joint", steps=8)).run(0, 1, CPU)
+    next(drawn)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+
+    for _ in range(6):
+        os.kill(worker.pid, signal.SIGTERM)
+        next(drawn)
+
+    assert worker.is_alive()
+    del drawn
+    worker.join(timeout=10)
+    assert not worker.is_alive()
 
 
 def test_a_step_without_a_number_is_left_out_and_told(tmp_path: Path) -> None:
