@@ -41,11 +41,11 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=2) or sorted(fields)
+            near = difflib.get_close_matches(key, fields, n=2)
             raise ConfigError(
                 f"unknown key '{key}' in {where}",
                 needed=f"one of its {len(fields)} keys",
-                do=f"did you mean {' or '.join(near)}?",
+                do=f"did you mean {' or '.join(near)}?" if near else f"try {', '.join(fields)}",
             )
     built = {
         key: _built(fields[key].type, value, f"{where}: {key}") for key, value in values.items()

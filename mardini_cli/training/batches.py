@@ -210,7 +210,10 @@ class Batches(Dataset[Batch]):
             generator=torch.Generator(),  # the loader would draw from everyone's otherwise
             worker_init_fn=_deaf if workers else None,
         )
-        for batch in loader:
+        # A process that is forked beside OpenCV's threads has none of them, and waits for them.
+        with _one_thread():
+            ahead = iter(loader)
+        for batch in ahead:
             if isinstance(batch, MardiniError):
                 raise batch
             yield batch

@@ -107,6 +107,12 @@ def _chosen(config: TrainConfig, reached: int, name: str) -> list[StageConfig]:
     found = [stage for stage in ready if stage.name == name]
     if found:
         return found
+    if reached == len(config.stages):
+        raise ConfigError(
+            f"the run of {config.out} is at its end",
+            needed="stages to come",
+            do=f"take another out, and init={config.out}",
+        )
     names = ", ".join(stage.name for stage in ready) or "none yet"
     raise ConfigError(
         f"stage '{name}' cannot be kept for" if name else "no stage can be kept for",

@@ -120,6 +120,12 @@ class Run:
                 message=f"stage {moved} moves the encoder whose latents the denoiser has learnt, "
                 "and no later stage mends that: add one of kind joint, or take kind sharp",
             )
+        if lacking := self.supply.lacking(self.config.stages[place.stage :]):
+            yield Warned(
+                code="no-cache",
+                message=f"{self.config.cache} keeps nothing for {', '.join(lacking)}: batches are "
+                "made from clips",
+            )
         self.measure(place)
         if skipped:
             yield Warned(

@@ -174,11 +174,11 @@ def _changed(change: str) -> dict[str, Any]:
     if not sign or not value:
         raise ConfigError(f"'{change}' changes nothing", needed="key=value", do="try seed=1")
     if key not in names:
-        near = difflib.get_close_matches(key, names, n=2) or sorted(names)
+        near = difflib.get_close_matches(key, names, n=2)
         raise ConfigError(
             f"unknown key '{key}' in '{change}'",
             needed=f"one of {len(names)} keys",
-            do=f"did you mean {' or '.join(near)}?",
+            do=f"did you mean {' or '.join(near)}?" if near else f"try {', '.join(names)}",
         )
     try:
         return {key: parse_toml(f"x = {value}", key)["x"]}

@@ -95,6 +95,13 @@ class Supply:
         folder = Path(self.config.cache) / stage.name
         return folder if cache.stands(folder) else None
 
+    def lacking(self, stages: Sequence[StageConfig]) -> list[str]:
+        """Name the stages that could learn from the cache that was named, but are not in it."""
+        if not self.config.cache:
+            return []
+        able = [stage for stage in stages if stage.kind in cache.KINDS]
+        return [stage.name for stage in able if not self.kept(stage)]
+
     def train(self, stage: StageConfig, model: MarDini) -> Source:
         """Batches to train on.
 

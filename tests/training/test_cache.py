@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mardini_cli.errors import ConfigError, OutputExistsError, WeightsError
-from mardini_cli.events import Cached, Event, Progress, Trained
+from mardini_cli.events import Cached, Event, Progress, Trained, Warned
 from mardini_cli.training import cache, caching
 from mardini_cli.training.seen import look, see
 from mardini_cli.training.stages import StageConfig, TrainConfig
@@ -26,6 +26,27 @@ from tests.training.runs import (
 
 def filled(config: TrainConfig, stage: str = "", steps: int = 0) -> list[Event]:
     return list(caching.fill(config, stage, steps))
+
+
+def test_a_run_at_its_end_has_no_stage_to_keep_for(tmp_path: Path) -> None:
+    config = settings(tmp_path, stage("planner", steps=1))
+    run(config)
+
+    with pytest.raises(ConfigError, match="is at its end; needs stages to come"):
+        filled(config)
+
+
+def test_a_cache_that_is_not_there_is_told(tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    stages = (stage("guided", steps=1), stage("planner", steps=1))
+
+    events = run(settings(tmp_path, *stages, cache=nowhere))
+
+    (told,) = [event for event in events if isinstance(event, Warned)]
+    assert (told.code, told.message.split(":")[0]) == (
+        "no-cache",
+        f"{nowhere} keeps nothing for planner",
+    )
 
 
 def other(config: TrainConfig, name: str, **changes: object) -> TrainConfig:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from mardini_cli import weights
 from mardini_cli.errors import ConfigError, MadeFrameError, UnwritableError, WeightsError
 from mardini_cli.events import Paused, Progress, Trained, Warned
+from mardini_cli.model import prior
 from mardini_cli.model.blocks import DenoiserBlock
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.training import checkpoint, loop, starting
@@ -223,6 +226,22 @@ def test_a_scheduler_s_signal_saves_and_the_run_goes_on_to_the_bit(
     assert trained.steps == 12 - 7
     wanted, found = saved(str(unbroken / "run")), saved(config.out)
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+
+
+@pytest.mark.timeout(60)
+def test_workers_begin_beside_what_opencv_did_before_them() -> None:
+    """Its threads are not there in a process that is forked, and ending them waits for ever."""
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 300, 400), dtype=np.uint8)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        prior.dis_flow(*pictures)
+        batch = next(batches(stage("joint")).run(0, 1, CPU))
+
+        assert len(batch.mask) == 2
+        assert cv2.getNumThreads() == 4
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_workers_leave_a_scheduler_s_signal_to_the_process_that_saves() -> None:

@@ -21,6 +21,8 @@ from mardini_cli.training.stages import TrainConfig
 from tests.training.runs import CPU, Stopped, data_folder, run, saved, settings, stage
 
 ROOT = Path(__file__).parents[2]
+AROUND = tuple(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+"""Where packages may lie that children need as well."""
 CONFIG = """
 preset = "nano"
 data = ["{data}"]
@@ -98,7 +100,7 @@ def torchrun(folder: Path, processes: int, name: str, script: str = "", **told: 
         text=True,
         check=False,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *AROUND])},
         timeout=250,
     )
     assert ended.returncode == 0, ended.stderr

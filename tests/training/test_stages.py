@@ -57,6 +57,7 @@ def test_changes_go_on_top_of_the_file(tmp_path: Path) -> None:
     [
         ("sead = 1", [], "unknown key 'sead' in .*train.toml; .* did you mean seed"),
         ("", ["sead=1"], "unknown key 'sead' in 'sead=1'; .* did you mean seed"),
+        ("", ["zzz=1"], "unknown key 'zzz' in .* keys; try preset, data, "),
         ("", ["seed"], "'seed' changes nothing; needs key=value"),
         ("seed = ", [], "is not TOML"),
         ('seed = "many"', [], "seed = 'many'; needs a whole number"),
