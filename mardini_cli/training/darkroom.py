@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple, Self
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mardini_cli.model.warping import gaps, slots
-from mardini_cli.training.synthetic import STORED, PhotoWindows, Picture, outlines
+from mardini_cli.training.synthetic import STORED, PhotoWindows, Picture, grey, outlines
 
 EXPOSURES = 3
 """Moments that are averaged where a window is blurred; the middle one is the slot's own time."""
@@ -134,7 +133,7 @@ class Drafts(PhotoWindows):
         """One exposure of a slot, luma ``h w``; paths are ``l 2 3``, cut-outs ``l-1 s s``."""
         seen = np.empty((self.side, self.side), np.uint8)
         for layer in told.there[window].nonzero().flatten().tolist():
-            photo = cv2.cvtColor(self.photos[int(told.picked[window, layer])], cv2.COLOR_RGB2GRAY)
+            photo = grey(self.photos[int(told.picked[window, layer])])
             seen = self.lay((photo, cutouts[layer - 1] if layer else None), paths[layer], seen)
         return seen
 

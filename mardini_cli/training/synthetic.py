@@ -148,6 +148,11 @@ class PhotoWindows:
         return 1 + some * change * time
 
 
+def grey(photo: Picture) -> Picture:
+    """The luma of a photograph, ``s s`` uint8."""
+    return cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+
+
 def outlines(rough: Tensor, middle: Tensor, reach: Tensor, side: int) -> Tensor:
     """Outlines as pictures, 1 inside, 0 outside, with a soft edge: ``b s s`` float32."""
     uneven = F.interpolate(rough[:, None], side, mode="bicubic", align_corners=False)[:, 0]
