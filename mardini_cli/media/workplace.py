@@ -16,7 +16,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from mardini_cli.errors import OutputBusyError
+from mardini_cli.errors import OutputBusyError, UnwritableError
 from mardini_cli.media import segments
 from mardini_cli.media.containers import STREAM, is_numbered
 from mardini_cli.media.door import Doing, translated
@@ -100,7 +100,7 @@ class Workplace:
 
         Raises:
             OutputBusyError: another run holds it.
-            UnwritableError: the folder cannot be made.
+            UnwritableError: the folder cannot be made, or a link stands in its place.
         """
         place = cls(output, work_dir)
         with tidied(place._leave):
@@ -109,6 +109,8 @@ class Workplace:
 
     def _take(self) -> None:
         if self._folder is not None:
+            for folder in (self._folder, self.segments or self._folder):
+                _check_own(folder)
             self._is_begun = True  # said first: a signal may fall between the folder and its lock
             with translated(self._output, Doing.WRITING):
                 self._hold(self._folder)
@@ -175,6 +177,20 @@ def tidy(output: Path, work_dir: Path | None = None) -> None:
         return
     with suppress(OutputBusyError), Workplace.taken(output, work_dir) as place:
         place.is_done = True
+
+
+def _check_own(folder: Path) -> None:
+    """Refuse a link in a folder's place: what it leads to is another's, and would be cleared.
+
+    Raises:
+        UnwritableError: it is one.
+    """
+    if folder.is_symlink():
+        raise UnwritableError(
+            f"{folder} is a link",
+            needed="a folder of its own for made frames",
+            do="take it away; --work-dir names another place",
+        )
 
 
 def _clear(folder: Path) -> None:

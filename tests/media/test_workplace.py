@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mardini_cli import stopping
-from mardini_cli.errors import OutputBusyError
+from mardini_cli.errors import OutputBusyError, UnwritableError
 from mardini_cli.media import output as places
 from mardini_cli.media import segments, workplace
 from mardini_cli.media.planes import LAYOUTS
@@ -281,3 +281,30 @@ def test_numbered_pictures_are_on_the_disk_before_they_have_their_names(
     assert told == ["0001.png", "0002.png", "part", last]
     assert names(tmp_path) == ["out"]
     assert names(tmp_path / "out") == ["0001.png", "0002.png"]
+
+
+@pytest.mark.parametrize("name", ["beside", "segments", "apart"])
+def test_a_link_in_the_place_of_the_hidden_folder_is_refused_and_not_followed(
+    name: str, tmp_path: Path
+) -> None:
+    """Somebody may put it there beforehand, in a folder that many can write to."""
+    theirs, output = tmp_path / "theirs", tmp_path / "made.mkv"
+    (theirs / "segments").mkdir(parents=True)
+    for path in ("000001.made", ".mardini-1.part", "segments/000001.made"):
+        (theirs / path).write_text("theirs", encoding="utf-8")
+    work_dir = tmp_path if name == "apart" else None
+    link = hidden_folder(output, work_dir)
+    if name == "segments":
+        link.mkdir()
+        link /= "segments"
+    link.symlink_to(theirs)
+    before = sorted(theirs.rglob("*"))
+
+    with (
+        pytest.raises(UnwritableError, match="is a link"),
+        Workplace.taken(output, work_dir),
+    ):
+        pass
+
+    assert sorted(theirs.rglob("*")) == before
+    assert link.is_symlink()
