@@ -128,7 +128,8 @@ class Companions:
         elif stream.type == "data":
             self._data_streams += 1
         elif stream.type == "audio" and self._passage.sound == "drop":
-            why = "as asked" if self._passage.is_whole else "which would not keep step"
+            keeps_step = self._passage.is_steady and self._passage.slowness == 1
+            why = "as asked" if keeps_step else "which would not keep step"
             self._notices.append(f"left out: {_name(stream)}, {why}")
         elif stream.type == "subtitle" and not self._passage.is_steady:
             self._notices.append(f"left out: {_name(stream)}, which would not keep step")
@@ -223,14 +224,16 @@ class Companions:
         return 0 <= within < passage.period and 0 <= shown < passage.until
 
     def _is_hidden(self, packet: Packet[Any]) -> bool:
-        """Whether an edit list hides a packet that this container would let be heard.
+        """Whether an edit list hides a packet that the result would let be heard.
 
-        The one just before the start stays: decoders need it to come in cleanly.
+        That is so in containers that hide nothing, and before a clip that something is made in
+        front of. The one just before the start stays: decoders need it to come in cleanly.
         """
-        if not (self._kind.whole_milliseconds and packet.is_discard) or packet.pts is None:
+        cannot, moves = self._kind.whole_milliseconds, self._passage.moved(Fraction(0)) > 0
+        if not (packet.is_discard and (cannot or moves)) or packet.pts is None:
             return False
         hidden = packet.pts + 2 * (packet.duration or 0) <= 0
-        self._unhidden += hidden
+        self._unhidden += hidden and not moves
         return hidden
 
     def _readdressed(self, packet: Packet[Any]) -> Packet[Any]:

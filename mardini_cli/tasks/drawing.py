@@ -10,7 +10,8 @@ LEGEND = "G given, g given and not shown, M made, m made and not shown, e made e
 
 def draw(plan: Plan) -> str:
     """Draw the windows in the order of making, each with its frames, times and slots."""
-    lines = [f"{len(plan.windows)} windows over {len(plan.slots)} frames: {LEGEND}"]
+    count = "1 window" if len(plan.windows) == 1 else f"{len(plan.windows)} windows"
+    lines = [f"{count} over {len(plan.slots)} frames: {LEGEND}"]
     digits = len(str(plan.slots[-1].index))
     for number, window in enumerate(plan.windows):
         first, last = window.slots[0], window.slots[-1]

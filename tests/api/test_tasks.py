@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -185,6 +186,51 @@ def test_sound_moves_with_the_clip_or_is_left_out(
     assert sound_packets(kept.output) == moved
     with av.open(str(silent.output)) as container:
         assert not container.streams.audio
+
+
+def test_sound_left_out_as_asked_is_told_so(making: api.MakeRequest, clip: Path) -> None:
+    request = api.ExtendRequest(
+        clip=clip, frames=2, direction="both", audio="none", **api.making_of(making)
+    )
+
+    told = [event.message for event in api.extend(request) if isinstance(event, Warned)]
+
+    assert any(message.endswith("as asked") for message in told)
+    assert not any("keep step" in message for message in told)
+
+
+def test_what_an_edit_list_hides_is_not_heard_before_the_clip(
+    making: api.MakeRequest, tmp_path: Path
+) -> None:
+    """Of sound from before the start, the packet that decoders need to come in is all there is."""
+    whole = write_clip(tmp_path / "whole.mov", even_times(20), codec="libx264", sound=True)
+    cut, early, lead = tmp_path / "cut.mov", Fraction(2, 5), Fraction(10, 25)
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as target:
+        copies = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.pts is None or packet.dts is None:
+                continue
+            if packet.stream.type == "audio":
+                shift = int(early / Fraction(packet.time_base))
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            packet.stream = copies[packet.stream_index]
+            target.mux(packet)
+    own = sound_packets(cut)
+    longest = max(after - before for (before, _), (after, _) in pairwise(own))
+    request = api.ExtendRequest(
+        clip=cut,
+        frames=10,
+        direction="backward",
+        **api.making_of(replace(making, codec=None, output=tmp_path / "longer.mov")),
+    )
+
+    told = list(api.extend(request))
+
+    heard = sound_packets(finished(iter(told)).output)
+    assert own[0][0] < -2 * longest
+    assert lead - 2 * longest < heard[0][0] <= lead
+    assert heard[-1] == (own[-1][0] + lead, own[-1][1])
+    assert not [event for event in told if isinstance(event, Warned) and "sound" in event.message]
 
 
 def test_sound_may_be_repeated_on_both_sides(making: api.MakeRequest, clip: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mardini_cli.errors import ConfigError
 from mardini_cli.tasks.animate import animate, reference_place
+from mardini_cli.tasks.drawing import draw
 from mardini_cli.tasks.extend import extend, loop
 from mardini_cli.tasks.fill import dropped, fill, frame_numbers
 from mardini_cli.tasks.keyframes import between, keyframes
@@ -38,6 +39,7 @@ def test_the_picture_stands_where_it_is_asked_for(word: str, place: int) -> None
     assert [s.index for s in plan.slots if s.given == 0] == [place]
     assert plan.times == tuple(even(9))
     assert len(plan.windows) == 1
+    assert draw(plan).startswith("1 window over 9 frames")
 
 
 @pytest.mark.parametrize("word", ["9", "-1", "end", "", "1.5"])
