@@ -24,6 +24,7 @@ SHEETS: Final = 4
 STYLE: Final = """<style>
 .curves { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; }
 figure.curve { margin: .5rem 0; width: 440px; } figure.curve small { font-weight: 400; }
+img { max-width: 100%; height: auto; }
 svg { display: block; max-width: 100%; height: auto; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--dim); }
 svg .rule { stroke: var(--rule); }

@@ -1,8 +1,11 @@
 """Training on CUDA: every kind of stage, stopped and taken up again, and by two GPUs.
 
-Run on a machine with a CUDA device: ``python -m pytest -m gpu tests/training``. Needs torch, pytest
-and hypothesis, and of what the package needs no more than training does. Kernels there add up in
-no fixed order, so weights are compared by how far they have moved.
+Run on a machine with a CUDA device: ``python -m pytest -m gpu tests/training``. Needs torch,
+pytest, pytest-timeout and hypothesis, and of what the package needs no more than training does.
+Kernels there add up in no fixed order, so weights are compared by how far they have moved.
+
+All windows of a run have one shape, since cuDNN tries its algorithms for every convolution at every
+new one, which takes longer than the steps; and one test alone has processes that make batches.
 """
 
 import json
@@ -18,14 +21,18 @@ from mardini_cli.events import Trained
 from mardini_cli.training import starting
 from mardini_cli.training.reading import read_config
 from mardini_cli.training.seeds import seed_of
-from mardini_cli.training.stages import TrainConfig
-from tests.training.runs import photo_folder, run, run_until_save, saved, settings, stage
+from mardini_cli.training.stages import StageConfig, TrainConfig
+from tests.training.runs import photo_folder, run, run_until_save, saved, settings
+from tests.training.runs import stage as any_stage
 from tests.training.test_shared import STOPPED, run_until, state, torchrun
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.filterwarnings("default"),  # torch's own, on cards and compilers
+    pytest.mark.timeout(120),
 ]
+ALIKE = (("ends", 1.0),)
+"""A task whose windows have one shape."""
 
 # Nothing is dropped by chance, which is another on another device.
 KINDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -39,10 +46,15 @@ KINDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
+def stage(kind: str, **more: Any) -> StageConfig:
+    """Some steps whose windows, held-out ones too, have one shape."""
+    return any_stage(kind, **{"tasks": ALIKE, **more})
+
+
 def on_gpu(folder: Path, *stages: Any, **changes: Any) -> TrainConfig:
     """A run of one GPU, half of its windows photographs that the GPU sets in motion."""
     photos = (str(photo_folder(folder / "photos")),)
-    standard = {"device": "cuda", "photos": photos, "photos_on": "device", "workers": 2}
+    standard = {"device": "cuda", "photos": photos, "photos_on": "device", "workers": 0}
     return settings(folder, *stages, **{**standard, **changes})
 
 
@@ -93,7 +105,8 @@ def test_every_kind_moves_there_what_it_moves_on_a_cpu(
     assert all(map(isfinite, last_losses(tmp_path / "cuda")))
 
 
-@pytest.mark.parametrize("how", ["recompute", "compile", "both"])
+@pytest.mark.timeout(300)  # compilers begin with nothing remembered
+@pytest.mark.parametrize("how", ["recompute", "both"])
 def test_blocks_run_in_other_ways_learn_nearly_the_same(tmp_path: Path, how: str) -> None:
     ways = ("recompute", "compile") if how == "both" else (how,)
     plain = on_gpu(tmp_path, stage("joint"), out=str(tmp_path / "plain"))
@@ -112,8 +125,8 @@ def test_stop_and_resume_goes_the_way_of_no_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, shard: bool
 ) -> None:
     stages = (stage("planner", photos=0.5, steps=6), stage("joint", photos=0.5, steps=6))
-    whole = on_gpu(tmp_path, *stages, out=str(tmp_path / "whole"))
-    parts = on_gpu(tmp_path, *stages, out=str(tmp_path / "parts"), shard=shard)
+    whole = on_gpu(tmp_path, *stages, out=str(tmp_path / "whole"), workers=2)
+    parts = on_gpu(tmp_path, *stages, out=str(tmp_path / "parts"), workers=2, shard=shard)
     run(whole)
     (run_until if shard else run_until_save)(parts, 5, monkeypatch)  # amid the joint stage
     stopped = state(Path(parts.out))
@@ -138,6 +151,7 @@ def test_what_a_checkpoint_keeps_comes_back_to_the_bit(
     assert any("optimiser" in name for name in one)
 
 
+@pytest.mark.timeout(600)  # three runs, each of which starts its processes
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_two_gpus_learn_what_one_does(tmp_path: Path) -> None:
     ways = {"alone": (1, "false"), "whole": (2, "false"), "parts": (2, "true")}
@@ -152,6 +166,7 @@ def test_two_gpus_learn_what_one_does(tmp_path: Path) -> None:
         assert moved(found[name], found["alone"], start) < 0.2
 
 
+@pytest.mark.timeout(600)  # three runs, each of which starts its processes
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_a_checkpoint_of_two_gpus_is_gone_on_from_by_one(tmp_path: Path) -> None:
     unbroken = state(torchrun(tmp_path, 2, "unbroken", device="cuda", steps=6))
