@@ -61,6 +61,7 @@ class Shift(nn.Module):
         super().__init__()
         self.device = nn.Parameter(torch.zeros(()))  # says where the model is
         self.config = SimpleNamespace(guided=True, window=WINDOW)
+        self.graphs = None
         self._ring: deque[Tensor] = deque()
         self.autoencoder = SimpleNamespace(see=lambda frames, _work: (frames[:, :, :1, :1],))
         self.autoencoder.between = lambda _seen: None

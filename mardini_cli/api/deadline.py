@@ -46,6 +46,15 @@ def moment_after(text: str, now: datetime) -> datetime:
     return moment if moment > now else moment + timedelta(days=1)
 
 
+def is_over(text: str) -> bool:
+    """Whether a time is past for ever: a date may be, a time of day comes again."""
+    now = datetime.now()
+    try:
+        return moment_after(text, now) <= now
+    except ConfigError:  # no time at all
+        return False
+
+
 def check_limits(until: str | None, max_minutes: float | None) -> None:
     """Refuse times that mean nothing.
 

@@ -5,12 +5,14 @@ Signals become exceptions, so that whatever is open closes: no half-made file st
 """
 
 import os
+import re
 import sys
 from typing import Annotated
 
 import typer
 
 from mardini_cli import stopping
+from mardini_cli.api.deadline import is_over
 from mardini_cli.cli import signals, streams
 from mardini_cli.cli.animate import animate
 from mardini_cli.cli.batch import batch
@@ -93,12 +95,24 @@ def main() -> None:
         screen = Screen.here(json=_asks_for_json(sys.argv[1:]))
         screen.fail(error)
         if isinstance(error, StoppedError):
-            screen.tell_how_to_go_on([*sys.argv[1:], *_missing_words(error)])
+            screen.tell_how_to_go_on([*_words_still_true(), *_missing_words(error)])
         sys.exit(error.exit_code)
     except KeyboardInterrupt:  # where signals cannot be caught
         sys.exit(ExitCode.INTERRUPTED)
     finally:
         stopping.tidy()  # a signal may have come between making something and its clean-up
+
+
+def _words_still_true() -> list[str]:
+    """This command's words, but for a date until which it was to work: that one is over."""
+    words, past = list(sys.argv[1:]), re.compile(r"--until(=|$)")
+    for place, word in enumerate(words):
+        if found := past.match(word):
+            text = word[found.end() :] if found[1] else "".join(words[place + 1 : place + 2])
+            if is_over(text):
+                del words[place : place + (1 if found[1] else 2)]
+            break
+    return words
 
 
 def _missing_words(error: StoppedError) -> list[str]:

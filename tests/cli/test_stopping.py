@@ -11,6 +11,7 @@ from time import monotonic, sleep
 
 import pytest
 
+from mardini_cli.cli.app import _words_still_true
 from tests.pipeline.clips import even_times, nano_weights, write_clip
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +85,24 @@ def test_the_first_signal_keeps_what_is_made_and_says_how_to_go_on(
     )
     kept = sorted(p.name for p in (shelf / ".walk.x2.mkv.mardini" / "segments").iterdir())
     assert kept == ["000001.made", "manifest.json"]
+
+
+PAST, DAY = "2026-01-01T06:00", "06:00"
+FOREVER = [
+    (["interpolate", "a.mp4", "--until", PAST, "--json"], ["interpolate", "a.mp4", "--json"]),
+    (["interpolate", f"--until={PAST}", "a.mp4"], ["interpolate", "a.mp4"]),
+    (["interpolate", "a.mp4", "--until", DAY], ["interpolate", "a.mp4", "--until", DAY]),
+    (["fill", "--", "a.mp4", "--until"], ["fill", "--", "a.mp4", "--until"]),
+]
+
+
+@pytest.mark.parametrize(("said", "again"), FOREVER)
+def test_a_date_that_is_over_is_not_part_of_the_command_that_goes_on(
+    said: list[str], again: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["mardini", *said])
+
+    assert _words_still_true() == again
 
 
 def test_a_second_signal_ends_at_once_and_leaves_nothing(
