@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from time import monotonic, process_time
@@ -60,7 +61,8 @@ class Shift(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.device = nn.Parameter(torch.zeros(()))  # says where the model is
-        self.config = SimpleNamespace(guided=True, window=WINDOW)
+        self.config = replace(config.nano(), window=WINDOW)
+        self.planner = nn.Module()
         self.graphs = None
         self._ring: deque[Tensor] = deque()
         self.autoencoder = SimpleNamespace(see=lambda frames, _work: (frames[:, :, :1, :1],))
