@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_along_a_run_is_told_with_its_slope() -> None:
-    command = [sys.executable, "docs/measure_files.py", "memory", "4", "64x48"]
+    command = [sys.executable, "-m", "docs.measure_files", "memory", "4", "64x48"]
 
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
