@@ -44,7 +44,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from mardini_cli.bench.cells import Cell, after_one, targets
+from mardini_cli.bench.cells import targets
 from mardini_cli.bench.machine import ceiling, facts
 from mardini_cli.bench.measuring import (
     STAGES,
@@ -56,7 +56,7 @@ from mardini_cli.bench.measuring import (
     timer,
     unwatched,
 )
-from mardini_cli.config import SamplerConfig, nano_vae
+from mardini_cli.config import nano_vae
 from mardini_cli.device import choose_device, choose_dtype, synchronise
 from mardini_cli.model.graphs import CudaRecorder, Recorder, Recording
 
@@ -386,10 +386,11 @@ def ours(name: str, small: bool, compiled: bool) -> Contender:
     guided = name != OURS[0]
     (cell,) = [
         cell
-        for cell in (few() if small else targets())
+        for cell in targets()
         if cell.name == f"l-t, 17 frames, 512{', guidance' if guided else ''}"
     ]
-    way = replace(cell, way="both") if compiled else cell
+    sized = replace(cell, config=nano_vae(), size=(64, 64)) if small else cell
+    way = replace(sized, way="both") if compiled else sized
     return Contender(
         name=name,
         frames=len(cell.mask),
@@ -397,19 +398,6 @@ def ours(name: str, small: bool, compiled: bool) -> Contender:
         compiled=compiled,
         build=lambda device, dtype: subject_of(way, device, dtype),
     )
-
-
-def few() -> list[Cell]:
-    """Our two cells, small."""
-    plain = Cell(
-        name="l-t, 17 frames, 512",
-        config=nano_vae(),
-        size=(64, 64),
-        mask=after_one(17),
-        sampler=SamplerConfig(steps=25),
-    )
-    guided = SamplerConfig(steps=25, guidance=2.5)
-    return [plain, replace(plain, name=f"{plain.name}, guidance", sampler=guided)]
 
 
 def peer(

@@ -13,7 +13,7 @@ import torch
 from numpy.testing import assert_array_equal
 from torch import Tensor
 
-from mardini_cli.config import SamplerConfig, l_t, tiny
+from mardini_cli.config import SamplerConfig, tiny
 from mardini_cli.errors import MemoryLimitError
 from mardini_cli.events import Warned
 from mardini_cli.media.encoders import EncodeSettings
@@ -24,12 +24,13 @@ from mardini_cli.media.writer import Writer
 from mardini_cli.model.graphs import MOST, Graphs
 from mardini_cli.model.mardini import MarDini
 from mardini_cli.pipeline import Maker, MakeSettings, Picture, memory, run
-from mardini_cli.pipeline.memory import Fit, Job, fitted, needed
+from mardini_cli.pipeline.memory import Fit, fitted, needed
 from mardini_cli.pipeline.settling import record_steps
 from mardini_cli.pipeline.walking import makers_for
 from mardini_cli.tasks.interpolate import interpolate
 from tests.model.tape import Tape
 from tests.pipeline.clips import even_times, nano_model, picture, read_back, write_clip
+from tests.pipeline.test_memory import PAPER
 
 SAMPLED = MakeSettings(sampler=SamplerConfig(steps=3, guidance=2.0))
 PLAN = interpolate([Fraction(n, 25) for n in range(8)], factor=3, size=7)
@@ -37,17 +38,7 @@ GIVEN = [
     [(picture(slot.index, (36, 50)) / 255).astype(np.float32) for slot in window.given]
     for window in PLAN.windows
 ]
-JOB = Job(
-    config=l_t(),
-    given=1,
-    made=16,
-    size=(512, 512),
-    work=(512, 512),
-    signals=2,
-    bytes_a_number=2,
-    planner_bytes=6 * 2**30,
-    graphs=True,
-)
+JOB = replace(PAPER, signals=2, graphs=True)
 
 
 def recorded_model(tape: Tape) -> MarDini:
