@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,13 +99,16 @@ def check_disk(job: Job) -> None:
     _check(job.output, disk_of(job).result)
 
 
-def _check(output: Path, needed: int) -> None:
+def _free_for(output: Path) -> tuple[Path, float]:
+    """The folder of a result, and bytes that are free there: no end of them for a stream."""
     from mardini_cli.media.containers import STREAM
 
-    if output == STREAM:
-        return
     place = output.absolute().parent
-    free = free_at(place)
+    return place, inf if output == STREAM else free_at(place)
+
+
+def _check(output: Path, needed: int) -> None:
+    place, free = _free_for(output)
     if needed * SURE > free:
         raise DiskSpaceError(
             f"{place} has {told(free)} free",
@@ -119,12 +123,8 @@ def room_for(job: Job) -> Iterator[Event]:
     Yields:
         ``Warned``, perhaps.
     """
-    from mardini_cli.media.containers import STREAM
-
-    if job.output == STREAM:
-        return
-    place = job.output.absolute().parent
-    needed, free = disk_of(job).result, free_at(place)
+    place, free = _free_for(job.output)
+    needed = disk_of(job).result
     if needed > free:
         yield Warned(
             code="disk",
@@ -140,7 +140,7 @@ def may_keep(job: Job, folder: Path) -> bool:
     return disk.kept + (disk.result if shared else 0) <= free_at(folder)
 
 
-def told(size: int) -> str:
+def told(size: float) -> str:
     """A size for eyes."""
     for unit, name in ((10**9, "GB"), (10**6, "MB")):
         if size >= unit:
