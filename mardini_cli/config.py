@@ -8,14 +8,13 @@ and the low resolution are not printed there and are our choices (32 and 16 head
 """
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, get_args, get_origin
 
-from mardini_cli.errors import ConfigError
+from mardini_cli.errors import ConfigError, guess
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -41,11 +40,10 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=2)
             raise ConfigError(
                 f"unknown key '{key}' in {where}",
                 needed=f"one of its {len(fields)} keys",
-                do=f"did you mean {' or '.join(near)}?" if near else f"try {', '.join(fields)}",
+                do=guess(key, fields, f"try {', '.join(fields)}", most=2),
             )
     built = {
         key: _built(fields[key].type, value, f"{where}: {key}") for key, value in values.items()

@@ -48,8 +48,9 @@ Room: errors (floor 0). Knows nothing of the other rooms.
     └── ShapeError                 a tensor of the wrong shape at a room's door
 """
 
+import difflib
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import ClassVar, TypeVar
@@ -120,6 +121,12 @@ class LongNameError(MardiniError):
     """A name that is too long for the file system."""
 
     code = "long-name"
+
+
+def guess(word: str, known: Iterable[str], otherwise: str, most: int = 1) -> str:
+    """Advise on a word that is not known: those that look like it, or what else to do."""
+    near = difflib.get_close_matches(word, known, n=most)
+    return f"did you mean {' or '.join(near)}?" if near else otherwise
 
 
 @contextmanager

@@ -19,7 +19,6 @@ Settings bear the names of the flags. Relative paths start from the folder of th
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from typing import Any
 from mardini_cli.api.batch import Item, item_of, placed
 from mardini_cli.api.inputs import FILMS, PICTURES, gathered, is_url
 from mardini_cli.api.settings import TASKS, request_of, settings_names
-from mardini_cli.errors import ConfigError
+from mardini_cli.errors import ConfigError, guess
 from mardini_cli.tables import read_toml
 
 LARGEST = 16 * 2**20
@@ -137,11 +136,10 @@ def _check_shared(shared: Mapping[str, Any], where: str) -> None:
     known = {*OWN, *(name for task in TASKS for name in settings_names(task))} - {"input"}
     for key in shared:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
             raise ConfigError(
                 f"{where}: unknown flag '{key}'",
                 needed="a flag of some task",
-                do=f"did you mean {near[0]}?" if near else "see the commands' --help",
+                do=guess(key, known, "see the commands' --help"),
             )
 
 

@@ -7,7 +7,6 @@ Room: api. The names are those of the flags. Light to import.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -29,7 +28,7 @@ from mardini_cli.api.keyframes import KeyframesRequest, keyframes
 from mardini_cli.api.keyframes import place as keyframes_place
 from mardini_cli.api.making import MakeRequest
 from mardini_cli.config import SamplerConfig
-from mardini_cli.errors import ConfigError, UsageError
+from mardini_cli.errors import ConfigError, UsageError, guess
 from mardini_cli.events import Event
 from mardini_cli.tasks.grid import rate_of
 
@@ -106,11 +105,10 @@ def request_of(
         UsageError: an unknown task or name, or a value of the wrong kind or out of range.
     """
     if task not in TASKS:
-        near = difflib.get_close_matches(str(task), TASKS, n=1)
         raise ConfigError(
             f"{where}: task '{task}'",
             needed=f"one of {', '.join(TASKS)}",
-            do=f"did you mean {near[0]}?" if near else "choose one",
+            do=guess(str(task), TASKS, "choose one"),
         )
     kind, field = TASKS[task].request, TASKS[task].source
     given = {} if task == "keyframes" and not source else {field: source}
@@ -204,11 +202,10 @@ def _converted(
     frames = told.pop("frame", None) if "at" in hints else None
     for name, value in told.items():
         if name not in hints or name == "sampler":
-            near = difflib.get_close_matches(name, [*hints, *_SAMPLER], n=1)
             raise ConfigError(
                 _at(where, f"unknown flag '{name}'"),
                 needed="a flag of this task",
-                do=f"did you mean {near[0]}?" if near else "see the command's --help",
+                do=guess(name, [*hints, *_SAMPLER], "see the command's --help"),
             )
         told[name] = _placed(partial(_value, hints[name], name, value, base), where)
     if frames:

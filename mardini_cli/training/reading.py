@@ -4,7 +4,6 @@ Room: training. Words to ``TrainConfig``; what its values mean is said in ``stag
 """
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mardini_cli.config import ModelConfig, from_mapping, preset
-from mardini_cli.errors import ConfigError, MissingFileError
+from mardini_cli.errors import ConfigError, MissingFileError, guess
 from mardini_cli.tables import parse_toml, read_toml
 from mardini_cli.training.recipes import recipe, shortened, timed, tiny_stages
 from mardini_cli.training.stages import (
@@ -174,11 +173,10 @@ def _changed(change: str) -> dict[str, Any]:
     if not sign or not value:
         raise ConfigError(f"'{change}' changes nothing", needed="key=value", do="try seed=1")
     if key not in names:
-        near = difflib.get_close_matches(key, names, n=2)
         raise ConfigError(
             f"unknown key '{key}' in '{change}'",
             needed=f"one of {len(names)} keys",
-            do=f"did you mean {' or '.join(near)}?" if near else f"try {', '.join(names)}",
+            do=guess(key, names, f"try {', '.join(names)}", most=2),
         )
     try:
         return {key: parse_toml(f"x = {value}", key)["x"]}
